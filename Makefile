@@ -1,0 +1,55 @@
+# Everything runs in .venv, which the first target that needs it sets up. Start with: make run
+PYTHON ?= python3
+# smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (see README.md).
+PROFILE ?= demo
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+.PHONY: help run test figures lint clean
+.DEFAULT_GOAL := help
+
+help:
+	@echo "make run      the whole path on the demo corpus: data, training, evaluation, figures (PROFILE=smoke: quick)"
+	@echo "make test     the tests, notebooks included"
+	@echo "make figures  refresh figures/ from the demo profile"
+	@echo "make lint     code style, and that no notebook holds outputs"
+	@echo "make clean    remove runs/ and tool caches; data/ and .venv/ stay"
+
+# The stamp comes last, so an interrupted installation is taken up by the next make. pip cannot repair packages
+# that it was stopped in, hence that folder is started again (from pip's cache); a finished one is updated.
+# --no-compile: Python compiles what is used when it is first imported, which halves the installation.
+$(INSTALLED): pyproject.toml constraints.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || { \
+	  echo "Python 3.11 or newer is needed, but '$(PYTHON)' is not it. Try: make PYTHON=python3.11 $(MAKECMDGOALS)" >&2; \
+	  exit 1; }
+	@echo "Installing into .venv (about 2 minutes the first time)..."
+	@if [ -e .venv/.installing ]; then rm -rf .venv; fi; mkdir -p .venv; touch .venv/.installing
+	@$(PYTHON) -m venv .venv
+	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
+	@if [ -e .git ] && command -v git >/dev/null; then \
+	  git config filter.nbstripout.clean '$(BIN)/python -m nbstripout --keep-id' && \
+	  git config filter.nbstripout.smudge cat && \
+	  git config filter.nbstripout.required true && \
+	  git config diff.ipynb.textconv '$(BIN)/python -m nbstripout -t'; \
+	fi
+	@rm .venv/.installing; touch $@
+
+run: $(INSTALLED)
+	@$(BIN)/python -m medprobclip.headless --profile $(PROFILE)
+
+test: $(INSTALLED)
+	@$(BIN)/python -m pytest
+
+# Each figure is made by the notebook that shows it, so this is `make run` with the profile that is committed.
+figures: $(INSTALLED)
+	@$(BIN)/python -m medprobclip.headless --profile demo
+
+lint: $(INSTALLED)
+	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check --quiet .
+	@$(BIN)/python -m nbstripout --keep-id --verify notebooks/*.ipynb
+
+clean:
+	rm -rf runs build .pytest_cache .ruff_cache .hypothesis
+	find medprobclip tests notebooks \( -name __pycache__ -o -name .ipynb_checkpoints \) -prune -exec rm -rf {} +
+	@echo "Kept: data/ (corpora) and .venv/ (installation)."

@@ -1,0 +1,46 @@
+"""MedProbCLIP: probabilistic vision-language embeddings of chest radiographs and reports.
+
+A file imports only from files above it in this list, which a test asserts:
+
+    files.py                       files and folders put in place whole or not at all
+    precision.py                   bfloat16 where the device has it
+    gaussian.py                    a diagonal Gaussian: what an image or a report becomes
+    similarity.py                  pairwise scores between two sets of Gaussians
+    objectives.py                  named terms that sum to the loss
+    model.py                       encoders, Gaussian heads, similarity: the one screen
+    data/assets.py                 fetch, verify and cache the default corpus's raw material
+    data/reports.py                sentences, and which texts are the same
+    data/tokenizer.py              word pieces learned from training reports
+    data/studies.py                the study table: read, check, split, write
+    data/images.py                 read PNG, JPEG and DICOM, resize, cache
+    data/augment.py                training views and plain evaluation input
+    data/coding.py                 what an expert code says
+    data/landmarks.py              named places in the chest
+    data/anatomy.py                the labelled CT, prepared as the volume every patient starts from
+    data/deformation.py            from that volume to one patient
+    data/projection.py             from a volume to a film
+    data/edits.py                  soft-edged changes of a volume
+    data/diffuse_findings.py       drawing what pervades the lungs
+    data/focal_findings.py         drawing what sits in one place of the lungs
+    data/chest_findings.py         heart, vessels, pleura and diaphragm
+    data/bone_findings.py          spine and ribs
+    data/devices.py                catheters, pacemakers, wires
+    data/findings.py               the table: heading, where, what happens
+    data/truth.py                  what was drawn, and where
+    data/simulate.py               a study's codes -> its PA and lateral radiograph
+    data/openi.py                  OpenI reports -> the default corpus
+    data/dataset.py                two views and two sections -> a batch
+    encoders.py                    small encoders from scratch, or pretrained ones by name
+    embedding.py                   embed a held-out set once, keep it with its study ids
+    evaluation/correspondence.py   which studies say the same
+    evaluation/retrieval.py        ranks, recall, chance, intervals
+    evaluation/reliability.py      risk-coverage, rank correlation
+    training.py                    epochs, validation, checkpoints, resuming
+    profiles.py                    smoke, demo, paper
+    runs.py                        a run folder: train, score once, read back
+    workspace.py                   where corpus, runs and figures lie
+    plots.py                       arrays in, Axes out
+    figures.py                     every figure, one maker each
+    headless.py                    the notebooks without a browser
+    medprobclip_train.py           the published command
+"""

@@ -1,0 +1,1 @@
+"""From raw collections and a simulator to batches."""

@@ -1,0 +1,56 @@
+"""From stored grey images to what the encoder sees: training views and plain evaluation input."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+import kornia.augmentation as K
+import torch
+from torch import Tensor, nn
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Random changes of a training view (arXiv 2602.16019). Never a left-right flip: reports name sides."""
+
+    crop_area_1: float = field(default=0.85, metadata={"help": "least share of the area kept, first view"})
+    crop_area_2: float = field(default=0.80, metadata={"help": "least share of the area kept, second view"})
+    rotation: float = field(default=5.0, metadata={"help": "largest rotation to either side, degrees"})
+    brightness: float = field(default=0.08, metadata={"help": "largest change of brightness, share of white"})
+    contrast: float = field(default=0.10, metadata={"help": "largest relative change of contrast"})
+    blur_sigma: float = field(default=0.6, metadata={"help": "largest Gaussian blur, standard deviation, px"})
+
+
+def to_float(images: Tensor) -> Tensor:
+    """Grey uint8 `[B, H, W]` -> float `[B, 1, H, W]` in [0, 1]."""
+    return images[:, None].float() / 255
+
+
+def normalise(images: Tensor, mean: float, std: float) -> Tensor:
+    """Grey values in [0, 1] -> (value − mean) / std, the shape kept."""
+    return (images - mean) / std
+
+
+class TrainingViews(nn.Module):
+    """Two augmented views of each study, in batches on the images' own device."""
+
+    def __init__(self, size_px: int, config: AugmentationConfig | None = None) -> None:
+        super().__init__()
+        config = config or AugmentationConfig()
+        self.pipelines = nn.ModuleList(
+            K.AugmentationSequential(
+                K.RandomResizedCrop((size_px, size_px), scale=(area, 1.0), ratio=(0.95, 1.05)),
+                K.RandomRotation(config.rotation),
+                K.RandomBrightness((1 - config.brightness, 1 + config.brightness)),
+                K.RandomContrast((1 - config.contrast, 1 + config.contrast)),
+                K.RandomGaussianBlur((3, 3), (0.1, config.blur_sigma), p=0.3),
+            )
+            for area in (config.crop_area_1, config.crop_area_2)
+        )
+
+    @torch.no_grad()
+    def forward(self, images: Tensor) -> Tensor:
+        """Two radiographs of each study, uint8 `[2, B, H, W]` -> float `[2, B, 1, H, W]` in [0, 1]."""
+        return torch.stack(
+            [pipeline(to_float(view)) for pipeline, view in zip(self.pipelines, images, strict=True)]
+        )

@@ -1,0 +1,129 @@
+"""Studies in memory-mapped images and tokens, cut into batches of two views and two sections."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+from transformers import PreTrainedTokenizerBase
+
+from medprobclip.data.images import ImageCache
+from medprobclip.data.reports import same_text
+
+SECTIONS = ("findings", "impression")
+FRONTAL_VIEWS = ("PA", "AP")  # in order of preference
+
+
+@dataclass(frozen=True)
+class Texts:
+    """Tokens of one section for B studies, padded to the longest: int64 `[B, L]` each."""
+
+    input_ids: Tensor
+    attention_mask: Tensor
+
+    def to(self, device: torch.device) -> Texts:
+        return Texts(self.input_ids.to(device), self.attention_mask.to(device))
+
+
+@dataclass(frozen=True)
+class Batch:
+    """B studies: uint8 images `[2, B, S, S]`, two sections, and per section text ids int64 `[B]`."""
+
+    images: Tensor
+    sections: tuple[Texts, Texts]
+    text_ids: tuple[Tensor, Tensor]
+
+    def to(self, device: torch.device) -> Batch:
+        first, second = self.sections
+        return Batch(
+            self.images.to(device, non_blocking=True),
+            (first.to(device), second.to(device)),
+            tuple(ids.to(device) for ids in self.text_ids),
+        )
+
+
+class StudyDataset:
+    """A checked study table with its images and tokenised sections.
+
+    Studies without both sections cannot take part in the text-text term (a section contrasted with
+    itself teaches nothing) and are left out; `left_out` counts them. Raises ValueError when none is left.
+    """
+
+    def __init__(
+        self, studies: pd.DataFrame, images: ImageCache, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+    ) -> None:
+        complete = (studies[list(SECTIONS)].map(str.strip) != "").all(axis=1)
+        self.studies = studies[complete].reset_index(drop=True)
+        self.left_out = int((~complete).sum())
+        if self.studies.empty:
+            raise ValueError(f"none of {len(studies)} studies has both findings and impression")
+        self.images = images
+        self.pad_id = tokenizer.pad_token_id
+        self.tokens = {
+            section: tokenizer(self.studies[section].tolist(), truncation=True, max_length=max_tokens)[
+                "input_ids"
+            ]
+            for section in SECTIONS
+        }
+        self.text_ids = {section: same_text(self.studies[section]) for section in SECTIONS}
+
+    def __len__(self) -> int:
+        return len(self.studies)
+
+    @property
+    def study_ids(self) -> list[str]:
+        return self.studies["study_id"].tolist()
+
+    def texts(self, rows: np.ndarray, section: str) -> Texts:
+        """Tokens of one section for the given rows."""
+        tokens = [self.tokens[section][row] for row in rows]
+        input_ids = torch.full((len(tokens), max(map(len, tokens))), self.pad_id)
+        mask = torch.zeros_like(input_ids)
+        for i, ids in enumerate(tokens):
+            input_ids[i, : len(ids)] = torch.tensor(ids)
+            mask[i, : len(ids)] = 1
+        return Texts(input_ids, mask)
+
+    def reference_images(self, rows: np.ndarray) -> Tensor:
+        """The one radiograph that evaluation uses, the same every time: uint8 `[B, S, S]`."""
+        table = self.studies.iloc[rows]
+        paths = [
+            images[reference_view(views)]
+            for images, views in zip(table["image_paths"], table["view_names"], strict=True)
+        ]
+        return torch.from_numpy(self.images.rows(paths))
+
+    def batches(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+        """One epoch in random order, the same for the same seed and epoch; the odd rest is dropped.
+
+        Each study gives two of its radiographs in random order, or its only one twice.
+        """
+        generator = np.random.default_rng((seed, epoch))
+        order = generator.permutation(len(self))
+        for start in range(0, len(order) - batch_size + 1, batch_size):
+            rows = order[start : start + batch_size]
+            pairs = [draw_two(paths, generator) for paths in self.studies["image_paths"].iloc[rows]]
+            views = [self.images.rows([pair[view] for pair in pairs]) for view in (0, 1)]
+            yield Batch(
+                torch.from_numpy(np.stack(views)),
+                tuple(self.texts(rows, section) for section in SECTIONS),
+                tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
+            )
+
+
+def reference_view(view_names: tuple[str, ...]) -> int:
+    """Index of the first PA view, else the first AP, else the first image."""
+    upper = [name.strip().upper() for name in view_names]
+    return next((upper.index(view) for view in FRONTAL_VIEWS if view in upper), 0)
+
+
+def draw_two(paths: tuple, generator: np.random.Generator) -> tuple:
+    """Two different images of a study in random order; a study's only image twice."""
+    if len(paths) == 1:
+        return paths[0], paths[0]
+    first, second = generator.choice(len(paths), size=2, replace=False)
+    return paths[first], paths[second]

@@ -1,0 +1,154 @@
+"""OpenI: the archive of real reports -> a study table, and the default corpus `openi-sim` built from it."""
+
+from __future__ import annotations
+
+import json
+import tarfile
+from dataclasses import asdict
+from pathlib import Path
+from xml.etree import ElementTree
+
+import numpy as np
+import pandas as pd
+
+from medprobclip.data.anatomy import PREPARATION_VERSION
+from medprobclip.data.assets import fetch
+from medprobclip.data.findings import count_coverage
+from medprobclip.data.simulate import SimulationConfig, image_paths, simulate_corpus
+from medprobclip.data.studies import SPLITS, StudyTableError, read_studies, split_by_patient, write_studies
+from medprobclip.files import replaced_file, write_json
+
+VIEWS = ("PA", "LATERAL")  # of every simulated study, in the order of `image_paths`
+SPLIT_SEED = 42  # of the split by patient and of the choice of a subset
+_TABLES = ("rendered", *SPLITS, "studies")
+_SECTIONS = ("findings", "impression", "indication", "comparison")
+
+
+def read_openi_reports(tgz_path: str | Path) -> pd.DataFrame:
+    """Read all reports of `NLMCXR_reports.tgz`, ordered by number; nothing is unpacked to disk.
+
+    Columns: `study_id` ("CXR1000"), `patient_id` ("1000": one study per patient), `findings`,
+    `impression`, `indication`, `comparison` (white space folded, "" where absent; "XXXX" marks
+    de-identified words), `codes` (experts' MeSH and RadLex codes as they wrote them, tuple of str such as
+    "Pleural Effusion/right/small" or "normal") and `image_ids` (tuple of str, of the real radiographs).
+
+    Source: Demner-Fushman et al. 2016, doi:10.1093/jamia/ocv080; CC BY-NC-ND 4.0, not to be
+    redistributed. Raises ValueError, naming archive and member, for anything that is not such an archive.
+    """
+    try:
+        # A stream: members are read one after the other, so a path in the archive can touch no file.
+        with tarfile.open(tgz_path, mode="r|gz") as archive:
+            reports = [
+                _parse_report(archive.extractfile(member).read(), f"{tgz_path}, member {member.name}")
+                for member in archive
+                if member.isfile() and member.name.endswith(".xml")
+            ]
+    except (tarfile.TarError, EOFError) as error:
+        raise ValueError(f"{tgz_path}: not a readable .tgz archive ({error}). Fetch it again.") from error
+    if not reports:
+        raise ValueError(f"{tgz_path}: holds no .xml report. Use OpenI's NLMCXR_reports.tgz.")
+    reports.sort(key=lambda report: int(report["patient_id"]))
+    return pd.DataFrame(reports, dtype=object)
+
+
+def build_openi_sim(
+    folder: str | Path, size_px: int = 128, n_studies: int | None = None, workers: int | None = None
+) -> pd.DataFrame:
+    """Build the corpus `openi-sim` in folder, or read it where it is finished; returns its study table.
+
+    Every OpenI report with both sections (3,419; or a seeded random subset of n_studies) gets a PA and a
+    lateral radiograph of size_px x size_px pixels, simulated from its expert codes by `workers` processes.
+    In folder: `images/<study_id>_{pa,lateral}.png`, `images/coverage.csv` (codings drawn and not drawn),
+    `rendered.csv` (the simulator's truth) and, last, `train.csv`, `validate.csv`, `test.csv` (70/10/20
+    by patient, fixed), `studies.csv` (all, with the column `split`) and `corpus.json` (settings, counts).
+
+    An interrupted or damaged build goes on with what is missing. A corpus made with other settings or by
+    another version of the simulator is made anew.
+    Raises AssetError where the raw material cannot be had, ValueError for n_studies out of range.
+    """
+    folder = Path(folder)
+    config = SimulationConfig(size_px=size_px)
+    made_with = {
+        "simulation": asdict(config),  # with the simulator's version
+        "preparation_version": PREPARATION_VERSION,
+        "n_studies": n_studies,
+        "split_seed": SPLIT_SEED,
+    }
+    if _is_finished(folder, made_with):
+        try:
+            return read_studies(folder / "studies.csv")
+        except StudyTableError:
+            pass  # files were removed since: make what is missing
+    for name in (*(f"{table}.csv" for table in _TABLES), "corpus.json"):
+        (folder / name).unlink(missing_ok=True)  # tables of another corpus must not outlive its images
+
+    studies = _choose(read_openi_reports(fetch("openi_reports")), n_studies).drop(columns="image_ids")
+    images = folder / "images"
+    rendered = simulate_corpus(studies, images, config, workers)
+    coverage = count_coverage(studies["codes"].explode().dropna())
+    studies["image_paths"] = [image_paths(images, study_id) for study_id in studies["study_id"]]
+    studies["view_names"] = [VIEWS] * len(studies)
+    studies = split_by_patient(studies, seed=SPLIT_SEED)
+    counts = {
+        "studies": len(studies),
+        **{split: int((studies["split"] == split).sum()) for split in SPLITS},
+        "codings_drawn": int(coverage["drawn"].sum()),
+        "codings_not_drawn": int(coverage["undrawn"].sum()),
+    }
+    print(
+        f"openi-sim: {len(studies)} studies at {size_px} px in {folder}; {counts['codings_not_drawn']} of "
+        f"{coverage['codings'].sum()} expert codings cannot be drawn yet (see images/coverage.csv)"
+    )
+    with replaced_file(folder / "rendered.csv") as temporary:
+        rendered.to_csv(temporary, index=False)
+    for split in SPLITS:
+        write_studies(studies[studies["split"] == split], folder / f"{split}.csv")
+    write_studies(studies, folder / "studies.csv")
+    write_json(folder / "corpus.json", {"made_with": made_with, "counts": counts})
+    return read_studies(folder / "studies.csv")
+
+
+def _is_finished(folder: Path, made_with: dict) -> bool:
+    """True where the last file of a build tells of the same settings and no table has been removed."""
+    try:
+        record = json.loads((folder / "corpus.json").read_text(encoding="utf-8"))
+    except (FileNotFoundError, json.JSONDecodeError):
+        return False
+    same = record.get("made_with") == json.loads(json.dumps(made_with))  # as it looks when read back
+    return same and all((folder / f"{table}.csv").is_file() for table in _TABLES)
+
+
+def _parse_report(xml: bytes, place: str) -> dict[str, object]:
+    try:
+        root = ElementTree.fromstring(xml)
+        study_id = root.find("uId").get("id")
+        if not study_id.removeprefix("CXR").isdecimal():
+            raise ValueError(f"uId {study_id!r} is not CXR and a number")
+    except (ElementTree.ParseError, AttributeError, ValueError) as error:
+        raise ValueError(f"{place}: not an OpenI report ({error}). Fetch the archive again.") from error
+    sections = {
+        element.get("Label", "").lower(): _folded("".join(element.itertext()))
+        for element in root.iter("AbstractText")
+    }
+    return {
+        "study_id": study_id,
+        "patient_id": study_id.removeprefix("CXR"),
+        **{name: sections.get(name, "") for name in _SECTIONS},
+        "codes": tuple((code.text or "").strip() for code in root.iterfind("MeSH/major")),
+        "image_ids": tuple(image.get("id") for image in root.iter("parentImage")),
+    }
+
+
+def _choose(reports: pd.DataFrame, n_studies: int | None) -> pd.DataFrame:
+    """Reports with both sections, or n_studies of them drawn at random, in the order of the archive."""
+    complete = reports[(reports["findings"] != "") & (reports["impression"] != "")].reset_index(drop=True)
+    if n_studies is None:
+        return complete
+    if not 1 <= n_studies <= len(complete):
+        raise ValueError(f"n_studies is {n_studies}; choose 1 to {len(complete)}, OpenI's complete reports")
+    rows = np.random.default_rng(SPLIT_SEED).choice(len(complete), size=n_studies, replace=False)
+    return complete.iloc[np.sort(rows)].reset_index(drop=True)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split())

@@ -1,0 +1,83 @@
+"""Which encoders a model is built from: small ones from scratch, or pretrained ones by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+
+from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerBase, ResNetConfig
+
+from medprobclip.data.tokenizer import train_tokenizer
+from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Backbones and sizes; the defaults are those of arXiv 2602.16019.
+
+    `vision` and `text` are both a key of `SMALL_VISION` / `SMALL_TEXT` (built from scratch, no network) or
+    both the hub name or folder of a pretrained transformers model.
+    """
+
+    vision: str = field(
+        default="google/vit-base-patch16-224",
+        metadata={"help": "small-resnet, tiny-resnet, or the hub name or folder of a vision model"},
+    )
+    text: str = field(
+        default="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
+        metadata={"help": "small-bert, tiny-bert, or the hub name or folder of a text model"},
+    )
+    embed_dim: int = field(default=512, metadata={"help": "D, dimensions of the shared space"})
+    image_size: int = field(default=224, metadata={"help": "side of the square input, px"})
+    max_tokens: int = field(default=256, metadata={"help": "longer sections are cut, word pieces"})
+    vocab_size: int = field(
+        default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
+    )
+
+
+SMALL_VISION = {
+    "small-resnet": dict(embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1]),
+    "tiny-resnet": dict(embedding_size=8, hidden_sizes=[8, 16, 32], depths=[1, 1, 1]),
+}
+# No dropout of attention weights: on a CPU it rules out the fused attention and triples its cost.
+SMALL_TEXT = {
+    "small-bert": dict(
+        hidden_size=192, num_hidden_layers=2, num_attention_heads=6, intermediate_size=768,
+        attention_probs_dropout_prob=0.0,
+    ),
+    "tiny-bert": dict(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        attention_probs_dropout_prob=0.0,
+    ),
+}  # fmt: skip
+
+
+def build_tokenizer(config: EncoderConfig, training_texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """The named text model's own tokenizer, or one learned from the training reports."""
+    if config.text in SMALL_TEXT:
+        return train_tokenizer(training_texts, config.vocab_size, config.max_tokens)
+    return AutoTokenizer.from_pretrained(config.text)
+
+
+def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> MedProbCLIPModel:
+    """A model with fresh heads, on small encoders from scratch or on pretrained backbones.
+
+    Raises ValueError when one encoder is small and the other pretrained, OSError when a pretrained one
+    cannot be found.
+    """
+    if (config.vision in SMALL_VISION) != (config.text in SMALL_TEXT):
+        raise ValueError(
+            f"vision '{config.vision}' and text '{config.text}': take both from scratch "
+            f"({', '.join(SMALL_VISION)}; {', '.join(SMALL_TEXT)}) or both pretrained"
+        )
+    sizes = {name: getattr(config, name) for name in ("embed_dim", "image_size")}
+    if config.vision not in SMALL_VISION:
+        return MedProbCLIPModel.from_vision_text_pretrained(config.vision, config.text, **sizes)
+    vision = ResNetConfig(num_channels=1, layer_type="basic", **SMALL_VISION[config.vision])
+    text = BertConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=config.max_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        **SMALL_TEXT[config.text],
+    )
+    return MedProbCLIPModel(MedProbCLIPConfig(vision_config=vision, text_config=text, **sizes))

@@ -1,0 +1,1 @@
+"""Retrieval, correspondence and reliability, computed from scores."""

@@ -1,0 +1,26 @@
+"""Which studies say the same: by wording and by expert coding."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+import numpy as np
+import pandas as pd
+
+
+def same_coding(codes: Iterable[tuple[str, ...]]) -> np.ndarray:
+    """Ids int64 `[N]`, equal exactly where the sets of expert codes are equal, whatever their order."""
+    ids: dict[frozenset[str], int] = {}
+    return np.array([ids.setdefault(frozenset(study), len(ids)) for study in codes], dtype=np.int64)
+
+
+def group_sizes(ids: np.ndarray) -> np.ndarray:
+    """How many studies share each study's id, itself included: int `[N]` -> int `[N]`."""
+    _, group, counts = np.unique(ids, return_inverse=True, return_counts=True)
+    return counts[group]
+
+
+def sharing_table(ids: np.ndarray) -> pd.DataFrame:
+    """Studies by size of the group they belong to: columns `size` (ascending) and `studies`."""
+    sizes, studies = np.unique(group_sizes(ids), return_counts=True)
+    return pd.DataFrame({"size": sizes, "studies": studies})

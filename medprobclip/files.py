@@ -1,0 +1,54 @@
+"""Files and folders put in place whole or not at all, so that an interruption leaves no half result."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+
+@contextmanager
+def replaced_file(path: Path) -> Iterator[Path]:
+    """`with replaced_file(path) as temporary:` write to `temporary`; on success it becomes `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
+    try:
+        yield temporary
+        os.replace(temporary, path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def replaced_folder(path: Path) -> Iterator[Path]:
+    """`with replaced_folder(path) as temporary:` fill `temporary`; on success it becomes `path`.
+
+    Folders cannot be swapped in one step: between the two renames the former folder stands beside as
+    `<name>.old`, where `recovered_folder` finds it.
+    """
+    new, old = path.with_name(path.name + ".new"), path.with_name(path.name + ".old")
+    shutil.rmtree(new, ignore_errors=True)
+    new.mkdir(parents=True)
+    yield new
+    if path.exists():
+        shutil.rmtree(old, ignore_errors=True)
+        os.replace(path, old)
+    os.replace(new, path)
+    shutil.rmtree(old, ignore_errors=True)
+
+
+def recovered_folder(path: Path) -> Path | None:
+    """The folder as `replaced_folder` left it, put right after an interruption; None if there is none."""
+    old = path.with_name(path.name + ".old")
+    if not path.exists() and old.exists():
+        os.replace(old, path)
+    return path if path.exists() else None
+
+
+def write_json(path: Path, content: object) -> None:
+    """Write JSON in place whole."""
+    with replaced_file(path) as temporary:
+        temporary.write_text(json.dumps(content, indent=2) + "\n")

@@ -1,0 +1,98 @@
+"""A diagonal Gaussian: what an image or a report becomes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """N(mean, diag(exp(log_var))), one distribution per row.
+
+    `mean` and `log_var` (log of the variance, natural logarithm) share one shape `[*, D]`, device and
+    dtype. Raises ValueError when they do not.
+    """
+
+    mean: Tensor
+    log_var: Tensor
+
+    def __post_init__(self) -> None:
+        if self.mean.shape != self.log_var.shape or self.mean.ndim == 0:
+            raise ValueError(
+                f"mean and log_var need one shape [*, D], got {tuple(self.mean.shape)} "
+                f"and {tuple(self.log_var.shape)}"
+            )
+
+    def __len__(self) -> int:
+        """Number of distributions, the size of the first axis."""
+        return self.mean.shape[0]
+
+    @property
+    def shape(self) -> torch.Size:
+        """`[*, D]`."""
+        return self.mean.shape
+
+    @property
+    def dim(self) -> int:
+        """D, the number of embedding dimensions."""
+        return self.mean.shape[-1]
+
+    @property
+    def var(self) -> Tensor:
+        """Variance σ² `[*, D]`."""
+        return self.log_var.exp()
+
+    def map(self, function: Callable[[Tensor], Tensor]) -> Gaussian:
+        """Apply the same shape-keeping or indexing function to mean and log variance."""
+        return Gaussian(function(self.mean), function(self.log_var))
+
+    def __getitem__(self, index) -> Gaussian:
+        return self.map(lambda t: t[index])
+
+    def to(self, *args, **kwargs) -> Gaussian:
+        """Move or cast, as `Tensor.to`."""
+        return self.map(lambda t: t.to(*args, **kwargs))
+
+    def float(self) -> Gaussian:
+        return self.map(Tensor.float)
+
+    def detach(self) -> Gaussian:
+        return self.map(Tensor.detach)
+
+    @staticmethod
+    def cat(parts: Sequence[Gaussian]) -> Gaussian:
+        """Concatenate along the first axis: `[N1, D], [N2, D], … -> [ΣN, D]`."""
+        return Gaussian(torch.cat([p.mean for p in parts]), torch.cat([p.log_var for p in parts]))
+
+    def chunk(self, n: int) -> tuple[Gaussian, ...]:
+        """Split the first axis into n equal parts, the inverse of `cat`. Raises ValueError if uneven."""
+        if len(self) % n:
+            raise ValueError(f"{len(self)} rows do not split into {n} equal parts")
+        size = len(self) // n
+        return tuple(self[i * size : (i + 1) * size] for i in range(n))
+
+    def sample(self, n: int, generator: torch.Generator | None = None) -> Tensor:
+        """Draw n samples of each distribution, differentiable in both parameters: `[n, *, D]`."""
+        noise = torch.randn(
+            (n, *self.shape), generator=generator, dtype=self.mean.dtype, device=self.mean.device
+        )
+        return self.mean + (0.5 * self.log_var).exp() * noise
+
+    def kl_to_standard_normal(self) -> Tensor:
+        """KL(N(μ, σ²) ‖ N(0, I)) in nats, summed over D: `[*]`.
+
+        ½ Σ (σ² + μ² − 1 − log σ²); the variational information bottleneck of arXiv 2602.16019.
+        """
+        return 0.5 * (self.var + self.mean.square() - 1 - self.log_var).sum(-1)
+
+    def total_variance(self) -> Tensor:
+        """Σ σ², the trace of the covariance: `[*]`. The uncertainty that PCME++ reports for an item."""
+        return self.var.sum(-1)
+
+    def entropy(self) -> Tensor:
+        """Differential entropy ½ Σ (1 + log 2π + log σ²) in nats: `[*]`."""
+        return 0.5 * (self.log_var + 1.0 + torch.log(torch.tensor(2 * torch.pi))).sum(-1)

@@ -1,0 +1,84 @@
+"""The published command: train on three study tables, choose by validation, score the test set once."""
+
+from __future__ import annotations
+
+import sys
+from argparse import SUPPRESS
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+
+from transformers import HfArgumentParser
+
+from medprobclip.data.assets import AssetError
+from medprobclip.data.augment import AugmentationConfig
+from medprobclip.data.images import ImageError
+from medprobclip.data.studies import StudyTableError
+from medprobclip.encoders import EncoderConfig
+from medprobclip.objectives import ObjectiveConfig
+from medprobclip.profiles import PROFILES, Profile, get_profile
+from medprobclip.runs import evaluate_run, train_run
+from medprobclip.training import TrainingConfig, TrainingError
+
+PARTS = {
+    "encoders": EncoderConfig,
+    "training": TrainingConfig,
+    "objective": ObjectiveConfig,
+    "augmentation": AugmentationConfig,
+}
+
+
+@dataclass(frozen=True)
+class Tables:
+    """Study tables (CSV: study_id, image_paths, view_names, findings, impression) and the output folder."""
+
+    train_csv: Path = field(metadata={"help": "studies to train on"})
+    val_csv: Path = field(metadata={"help": "studies that choose the checkpoint"})
+    test_csv: Path = field(metadata={"help": "studies that are scored once, at the end"})
+    out: Path = field(metadata={"help": "folder for checkpoint, metrics.json and TensorBoard logs"})
+
+
+def parser(profile: Profile) -> HfArgumentParser:
+    """One flag for every field of the configuration dataclasses, with the profile's values as defaults."""
+    command = HfArgumentParser(
+        [Tables, *PARTS.values()],
+        prog="python medprobclip/medprobclip_train.py",
+        description=__doc__,
+    )
+    command.add_argument(
+        "--profile",
+        choices=list(PROFILES),
+        default=profile.name,
+        help="the set of defaults for all other flags",
+    )
+    command.set_defaults(**{f.name: SUPPRESS for f in fields(Tables)})  # required: no default to show
+    for part in PARTS:
+        values = getattr(profile, part)
+        command.set_defaults(**{f.name: getattr(values, f.name) for f in fields(values)})
+    return command
+
+
+def parse(arguments: list[str]) -> tuple[Tables, Profile]:
+    """Command line -> tables and a profile with the given flags put in. Exits with usage on a bad flag."""
+    # The profile decides the defaults of every other flag, so it is read first.
+    first = HfArgumentParser(add_help=False, allow_abbrev=False)
+    first.add_argument("--profile", choices=list(PROFILES), default="demo")
+    profile = get_profile(first.parse_known_args(arguments)[0].profile)
+    tables, *parts, _ = parser(profile).parse_args_into_dataclasses(arguments)
+    return tables, replace(profile, **dict(zip(PARTS, parts, strict=True)))
+
+
+def main() -> None:
+    tables, profile = parse(sys.argv[1:])
+    try:
+        train_run(tables.train_csv, tables.val_csv, tables.out, profile)
+        table, _ = evaluate_run(tables.out, tables.test_csv, profile)
+    except (AssetError, ImageError, StudyTableError, TrainingError, ValueError, OSError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
+    except KeyboardInterrupt:
+        sys.exit("Stopped. The same command resumes after the last finished epoch.")
+    print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
+    print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,53 @@
+"""Named sets of the same settings: `smoke` for tests, `demo` for a laptop, `paper` for MIMIC-CXR on a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from medprobclip.data.augment import AugmentationConfig
+from medprobclip.encoders import EncoderConfig
+from medprobclip.objectives import ObjectiveConfig
+from medprobclip.training import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that decides a run. The defaults of every part are the paper's (arXiv 2602.16019)."""
+
+    name: str
+    encoders: EncoderConfig = EncoderConfig()
+    training: TrainingConfig = TrainingConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    corpus_studies: int | None = field(
+        default=None, metadata={"help": "studies of the default corpus, all when none"}
+    )
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",  # every notebook in seconds, for tests: the numbers mean nothing
+            EncoderConfig(
+                "tiny-resnet", "tiny-bert", embed_dim=16, image_size=64, max_tokens=64, vocab_size=800
+            ),
+            TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-3),
+            corpus_studies=100,
+        ),
+        Profile(
+            "demo",  # about four minutes of training on two CPU cores
+            EncoderConfig("small-resnet", "small-bert", embed_dim=128, image_size=128, max_tokens=128),
+            # Encoders start from nothing, so the rate is 20 times that of fine-tuning, after a warm-up.
+            TrainingConfig(epochs=10, batch_size=64, learning_rate=1e-3, warmup=0.1),
+        ),
+        Profile("paper"),
+    )
+}
+
+
+def get_profile(name: str) -> Profile:
+    """The named profile. Raises ValueError that lists the names."""
+    if name not in PROFILES:
+        raise ValueError(f"no profile '{name}'; choose one of {', '.join(PROFILES)}")
+    return PROFILES[name]

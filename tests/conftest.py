@@ -1,0 +1,79 @@
+"""Small models and batches that tests share."""
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from PIL import Image
+
+import medprobclip.runs
+from medprobclip.encoders import EncoderConfig
+from medprobclip.gaussian import Gaussian
+from medprobclip.profiles import Profile
+from medprobclip.training import TrainingConfig
+
+
+@pytest.fixture
+def make_gaussian():
+    """A random Gaussian of the given shape, float64, with log variances inside the model's clamp."""
+
+    def make(*shape: int, seed: int = 0) -> Gaussian:
+        generator = torch.Generator().manual_seed(seed)
+        mean, log_var = torch.randn(2, *shape, generator=generator, dtype=torch.float64)
+        return Gaussian(mean, 1.5 * log_var)
+
+    return make
+
+
+@pytest.fixture(scope="session")
+def study_tables(tmp_path_factory):
+    """Three small study tables with pictures whose brightness pattern goes with the wording.
+
+    Every study has two images except one; two studies of each table have the same findings.
+    """
+    folder = tmp_path_factory.mktemp("tables")
+    generator = np.random.default_rng(0)
+    places = ["left base", "right base", "left apex", "right apex"]
+    tables = {}
+    for split, count in {"train": 40, "validate": 12, "test": 12}.items():
+        rows = []
+        for i in range(count):
+            place, size = places[i % 4], ("small", "large")[i // 4 % 2]
+            images = []
+            for view in ("pa", "lateral") if i else ("pa",):
+                pixels = generator.normal(60, 8, (32, 32))
+                row, column = (20 if "base" in place else 4), (4 if "left" in place else 20)
+                pixels[row : row + 8, column : column + (4 if size == "small" else 8)] += 150
+                name = f"{split}-{i}-{view}.png"
+                Image.fromarray(pixels.clip(0, 255).astype(np.uint8)).save(folder / name)
+                images.append(name)
+            rows.append({
+                "study_id": f"{split}-{i}",
+                "image_paths": ";".join(images),
+                "view_names": "PA;LATERAL" if i else "PA",
+                "findings": f"Opacity in the {place}." if i < 2 else f"A {size} opacity {i} in the {place}.",
+                "impression": f"{size.title()} {place} disease.",
+            })  # fmt: skip
+        rows[1]["findings"] = rows[0]["findings"]
+        tables[split] = folder / f"{split}.csv"
+        pd.DataFrame(rows).to_csv(tables[split], index=False)
+    return tables
+
+
+@pytest.fixture(scope="session")
+def tiny_profile():
+    """Settings that train in a second."""
+    return Profile(
+        "tiny",
+        EncoderConfig("tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=32, vocab_size=100),
+        TrainingConfig(epochs=3, batch_size=8, learning_rate=3e-3),
+    )
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _own_image_cache(tmp_path_factory):
+    """Keep cached test images out of the user's cache; the fetched assets stay where they are."""
+    with pytest.MonkeyPatch.context() as patch:
+        folder = tmp_path_factory.mktemp("images")
+        patch.setattr(medprobclip.runs, "image_folder", lambda: folder)
+        yield

@@ -1,0 +1,94 @@
+"""Batches: two views, two sections, the reference view, padding, order."""
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from medprobclip.data.dataset import StudyDataset, draw_two, reference_view
+from medprobclip.data.images import cache_images, read_image
+from medprobclip.data.studies import read_studies
+from medprobclip.data.tokenizer import train_tokenizer
+
+
+@pytest.fixture(scope="module")
+def studies(study_tables):
+    return read_studies(study_tables["train"])
+
+
+@pytest.fixture(scope="module")
+def dataset(studies, tmp_path_factory):
+    paths = [path for images in studies["image_paths"] for path in images]
+    tokenizer = train_tokenizer(studies["findings"] + " " + studies["impression"], 100, 32)
+    return StudyDataset(studies, cache_images(paths, 32, tmp_path_factory.mktemp("cache")), tokenizer, 32)
+
+
+def test_an_epoch_visits_every_study_once(dataset):
+    batches = list(dataset.batches(8, seed=1, epoch=0))
+    assert [len(batch.text_ids[0]) for batch in batches] == [8] * 5
+    impressions = np.concatenate([batch.text_ids[1] for batch in batches])
+    assert sorted(impressions) == sorted(dataset.text_ids["impression"])
+
+
+def test_images_belong_to_the_texts(dataset, studies):
+    """Every view of a batch is one of the study's own two files, and both are there."""
+    by_findings = {}
+    for row, words in enumerate(dataset.text_ids["findings"]):
+        by_findings.setdefault(int(words), []).append(row)
+    for batch in dataset.batches(8, seed=2, epoch=3):
+        for j, words in enumerate(batch.text_ids[0].tolist()):
+            seen = sorted(batch.images[:, j].flatten(1).tolist())
+            options = [
+                sorted(read_image(path).ravel().tolist() for path in studies["image_paths"].iloc[row])
+                for row in by_findings[words]
+            ]
+            options = [pair * (3 - len(pair)) for pair in options]  # a single image stands in twice
+            assert seen in options
+
+
+def test_order_follows_seed_and_epoch(dataset):
+    first = lambda **k: next(dataset.batches(8, **k)).text_ids[0].tolist()  # noqa: E731
+    assert first(seed=1, epoch=0) == first(seed=1, epoch=0)
+    assert first(seed=1, epoch=0) != first(seed=1, epoch=1)
+    assert first(seed=1, epoch=0) != first(seed=2, epoch=0)
+
+
+def test_texts_are_padded_to_the_longest_of_the_batch(dataset):
+    rows = np.array([0, 5])
+    texts = dataset.texts(rows, "findings")
+    lengths = [len(dataset.tokens["findings"][row]) for row in rows]
+    assert texts.input_ids.shape == (2, max(lengths))
+    assert texts.attention_mask.sum(1).tolist() == lengths
+
+
+def test_reference_image_is_the_pa_view(dataset, studies):
+    images = dataset.reference_images(np.array([3, 1]))
+    for image, row in zip(images, (3, 1), strict=True):
+        path = studies["image_paths"].iloc[row][studies["view_names"].iloc[row].index("PA")]
+        np.testing.assert_array_equal(image, read_image(path))
+
+
+@pytest.mark.parametrize(
+    ("views", "index"),
+    [(("LATERAL", "PA"), 1), (("AP", "pa"), 1), (("LL", "AP"), 1), (("LATERAL", "LL"), 0), (("",), 0)],
+)
+def test_reference_view(views, index):
+    assert reference_view(views) == index
+
+
+def test_two_views_are_never_the_same_file():
+    generator = np.random.default_rng(0)
+    draws = {draw_two(("a", "b", "c"), generator) for _ in range(200)}
+    assert len(draws) == 6
+    assert all(first != second for first, second in draws)
+    assert draw_two(("a",), generator) == ("a", "a")
+
+
+def test_studies_with_one_section_are_left_out_and_counted(studies, dataset):
+    partial = studies.copy()
+    partial.loc[[0, 3], "impression"] = " "
+    tokenizer = train_tokenizer(studies["findings"], 100, 32)
+    smaller = StudyDataset(partial, dataset.images, tokenizer, 32)
+    assert (len(smaller), smaller.left_out) == (38, 2)
+    assert "train-3" not in smaller.study_ids
+    with pytest.raises(ValueError, match="none of 40 studies"):
+        StudyDataset(pd.DataFrame(studies.assign(impression="")), dataset.images, tokenizer, 32)

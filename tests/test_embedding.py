@@ -1,0 +1,52 @@
+"""Embeddings: in table order whatever the batches, stored with their study ids."""
+
+import numpy as np
+import pytest
+import torch
+
+from medprobclip.data.studies import read_studies
+from medprobclip.embedding import Embeddings, embed
+from medprobclip.encoders import build_model, build_tokenizer
+from medprobclip.runs import open_dataset
+
+
+@pytest.fixture(scope="module")
+def parts(study_tables, tiny_profile):
+    texts = read_studies(study_tables["train"])["findings"]
+    tokenizer = build_tokenizer(tiny_profile.encoders, texts)
+    torch.manual_seed(0)
+    return build_model(tiny_profile.encoders, tokenizer), open_dataset(
+        study_tables["test"], tokenizer, tiny_profile
+    )
+
+
+def test_batches_change_nothing(parts):
+    model, dataset = parts
+    one, three = embed(model, dataset, batch_size=1), embed(model, dataset, batch_size=5)
+    assert one.study_ids == dataset.study_ids
+    torch.testing.assert_close(one.image.mean, three.image.mean, atol=0.02, rtol=0.02)  # bfloat16 encoders
+    torch.testing.assert_close(one.report.mean, three.report.mean, atol=0.02, rtol=0.02)
+
+
+def test_the_model_comes_back_in_the_mode_it_had(parts):
+    model, dataset = parts
+    embed(model.train(), dataset)
+    assert model.training
+
+
+def test_matches_are_equal_wordings(parts):
+    model, dataset = parts
+    matches = embed(model, dataset).matches()
+    words = dataset.studies["findings"].tolist()
+    np.testing.assert_array_equal(matches, [[a == b for b in words] for a in words])
+
+
+def test_round_trip_through_a_file(parts, tmp_path):
+    model, dataset = parts
+    embeddings = embed(model, dataset)
+    embeddings.save(tmp_path / "e.safetensors")
+    loaded = Embeddings.load(tmp_path / "e.safetensors")
+    assert loaded.study_ids == embeddings.study_ids
+    np.testing.assert_array_equal(loaded.scores(model), embeddings.scores(model))
+    np.testing.assert_array_equal(loaded.matches(), embeddings.matches())
+    assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]

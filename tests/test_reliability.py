@@ -1,0 +1,49 @@
+"""Risk–coverage against hand-made cases and the definition as a loop."""
+
+import numpy as np
+import pytest
+
+from medprobclip.evaluation.reliability import excess_aurc, oracle_curve, random_curve, risk_coverage
+
+
+def test_hand_computed():
+    curve = risk_coverage(np.array([0.9, 0.1, 0.5, 0.7]), np.array([0, 1, 1, 0]))
+    assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
+    assert curve.risk.tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
+    assert curve.aurc == pytest.approx((1 / 3 + 0.5) / 4)
+
+
+def test_agrees_with_the_definition_as_a_loop():
+    generator = np.random.default_rng(0)
+    confidence, errors = generator.normal(size=80), generator.integers(0, 2, 80)
+    curve = risk_coverage(confidence, errors)
+    for n in (1, 17, 80):
+        surest = sorted(range(80), key=lambda i: -confidence[i])[:n]
+        assert curve.risk[n - 1] == pytest.approx(sum(errors[i] for i in surest) / n)
+
+
+def test_ties_average_over_their_orders():
+    """Expected curve over random orders of equal confidences."""
+    generator = np.random.default_rng(1)
+    confidence, errors = generator.integers(0, 3, 30), generator.integers(0, 2, 30)
+    jittered = [risk_coverage(confidence + 1e-6 * generator.random(30), errors).risk for _ in range(4000)]
+    np.testing.assert_allclose(risk_coverage(confidence, errors).risk, np.mean(jittered, 0), atol=0.03)
+
+
+def test_oracle_is_below_every_order_and_random_is_flat():
+    generator = np.random.default_rng(2)
+    errors = generator.integers(0, 2, 60)
+    best = oracle_curve(errors)
+    for _ in range(20):
+        assert (risk_coverage(generator.normal(size=60), errors).risk >= best.risk - 1e-12).all()
+    np.testing.assert_allclose(random_curve(errors).risk, errors.mean())
+    assert excess_aurc(-errors.astype(float), errors) == pytest.approx(0)
+
+
+@pytest.mark.parametrize(
+    ("confidence", "errors", "message"),
+    [([1.0, np.nan], [0, 1], "NaN"), ([1.0], [0, 1], "one shape"), ([], [], "N > 0")],
+)
+def test_bad_input_is_refused(confidence, errors, message):
+    with pytest.raises(ValueError, match=message):
+        risk_coverage(np.array(confidence), np.array(errors))
