@@ -25,13 +25,12 @@ $(INSTALLED): pyproject.toml constraints.txt
 	  exit 1; }
 	@echo "Installing into .venv (about 2 minutes the first time)..."
 	@if [ -e .venv/.installing ]; then rm -rf .venv; fi; mkdir -p .venv; touch .venv/.installing
-	@$(PYTHON) -m venv .venv
+	@$(PYTHON) -m venv .venv || { echo "No virtual environment: on Debian or Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
 	@if [ -e .git ] && command -v git >/dev/null; then \
-	  git config filter.nbstripout.clean '$(BIN)/python -m nbstripout --keep-id' && \
+	  git config filter.nbstripout.clean 'if [ -x $(BIN)/python ]; then $(BIN)/python -m nbstripout --keep-id; else cat; fi' && \
 	  git config filter.nbstripout.smudge cat && \
-	  git config filter.nbstripout.required true && \
-	  git config diff.ipynb.textconv '$(BIN)/python -m nbstripout -t'; \
+	  git config diff.ipynb.textconv 'f() { if [ -x $(BIN)/python ]; then $(BIN)/python -m nbstripout -t "$$1"; else cat "$$1"; fi; }; f'; \
 	fi
 	@rm .venv/.installing; touch $@
 

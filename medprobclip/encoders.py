@@ -56,7 +56,7 @@ def build_tokenizer(config: EncoderConfig, training_texts: Iterable[str]) -> Pre
     """The named text model's own tokenizer, or one learned from the training reports."""
     if config.text in SMALL_TEXT:
         return train_tokenizer(training_texts, config.vocab_size, config.max_tokens)
-    return AutoTokenizer.from_pretrained(config.text)
+    return AutoTokenizer.from_pretrained(config.text, model_max_length=config.max_tokens)
 
 
 def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> MedProbCLIPModel:

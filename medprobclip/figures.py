@@ -111,7 +111,7 @@ def untrained_similarity(scores: np.ndarray, images: np.ndarray, labels: Sequenc
     ax.set_aspect("auto")
     ax.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
     ax.set_xlabel("report of the study coded …")
-    ax.set_title("Before training: stripes, and no diagonal")
+    ax.set_title("What an untrained model believes")
     return figure
 
 

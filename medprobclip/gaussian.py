@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
@@ -9,22 +10,22 @@ import torch
 from torch import Tensor
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Gaussian:
     """N(mean, diag(exp(log_var))), one distribution per row.
 
     `mean` and `log_var` (log of the variance, natural logarithm) share one shape `[*, D]`, device and
-    dtype. Raises ValueError when they do not.
+    dtype. Raises ValueError when they do not. Compared by identity, as tensors are compared by element.
     """
 
     mean: Tensor
     log_var: Tensor
 
     def __post_init__(self) -> None:
-        if self.mean.shape != self.log_var.shape or self.mean.ndim == 0:
+        mean, log_var = (f"{tuple(t.shape)} {t.dtype} {t.device}" for t in (self.mean, self.log_var))
+        if mean != log_var or self.mean.ndim == 0:
             raise ValueError(
-                f"mean and log_var need one shape [*, D], got {tuple(self.mean.shape)} "
-                f"and {tuple(self.log_var.shape)}"
+                f"mean and log_var need one shape [*, D], dtype and device, got {mean} and {log_var}"
             )
 
     def __len__(self) -> int:
@@ -95,4 +96,4 @@ class Gaussian:
 
     def entropy(self) -> Tensor:
         """Differential entropy ½ Σ (1 + log 2π + log σ²) in nats: `[*]`."""
-        return 0.5 * (self.log_var + 1.0 + torch.log(torch.tensor(2 * torch.pi))).sum(-1)
+        return 0.5 * (self.log_var + 1.0 + math.log(2 * math.pi)).sum(-1)

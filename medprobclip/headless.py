@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 import time
 from dataclasses import fields
 from pathlib import Path
 
 import papermill
+from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
 from medprobclip.profiles import PROFILES
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=default["profile"],
-        help="smoke: seconds, numbers mean nothing; demo: about 8 minutes on two CPU cores",
+        help="smoke: seconds, numbers mean nothing; demo: about 10 minutes on two CPU cores",
     )  # fmt: skip
     command.add_argument("--only", default="", metavar="NN", help="just the notebooks whose name starts so")
     return command
@@ -64,10 +66,16 @@ def parser() -> argparse.ArgumentParser:
 
 def main() -> None:
     arguments = parser().parse_args()
+    # Stopped from outside (a closed terminal, a scheduler): leave as after Ctrl-C, and take the kernel along.
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         workspace = run_notebooks(NotebookParameters(arguments.profile, str(ROOT)), arguments.only)
     except PapermillExecutionError as error:
-        sys.exit(f"\n{error.exec_count and f'cell {error.exec_count}: '}{error.ename}: {error.evalue}")
+        sys.exit(f"\n{error.ename}: {error.evalue}\nThe same command goes on from here.")
+    except DeadKernelError as error:
+        sys.exit(f"\n{error}. Was memory short? The same command goes on from here.")
     except KeyboardInterrupt:
         sys.exit("\nStopped. The same command goes on from here.")
     print(f"\nDone. Look at\n  {workspace.figures}/   figures, each with its numbers as CSV")

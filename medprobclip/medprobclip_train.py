@@ -9,14 +9,13 @@ from pathlib import Path
 
 from transformers import HfArgumentParser
 
-from medprobclip.data.assets import AssetError
 from medprobclip.data.augment import AugmentationConfig
 from medprobclip.data.images import ImageError
-from medprobclip.data.studies import StudyTableError
+from medprobclip.data.studies import StudyTableError, read_studies
 from medprobclip.encoders import EncoderConfig
 from medprobclip.objectives import ObjectiveConfig
 from medprobclip.profiles import PROFILES, Profile, get_profile
-from medprobclip.runs import evaluate_run, train_run
+from medprobclip.runs import check_disjoint, evaluate_run, train_run
 from medprobclip.training import TrainingConfig, TrainingError
 
 PARTS = {
@@ -43,6 +42,7 @@ def parser(profile: Profile) -> HfArgumentParser:
         [Tables, *PARTS.values()],
         prog="python medprobclip/medprobclip_train.py",
         description=__doc__,
+        allow_abbrev=False,  # the profile is read first, by its full name
     )
     command.add_argument(
         "--profile",
@@ -70,9 +70,11 @@ def parse(arguments: list[str]) -> tuple[Tables, Profile]:
 def main() -> None:
     tables, profile = parse(sys.argv[1:])
     try:
+        parts = {"training": tables.train_csv, "validation": tables.val_csv, "test": tables.test_csv}
+        check_disjoint({name: read_studies(csv) for name, csv in parts.items()})
         train_run(tables.train_csv, tables.val_csv, tables.out, profile)
-        table, _ = evaluate_run(tables.out, tables.test_csv, profile)
-    except (AssetError, ImageError, StudyTableError, TrainingError, ValueError, OSError) as error:
+        table, _ = evaluate_run(tables.out, tables.test_csv)
+    except (ImageError, StudyTableError, TrainingError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command resumes after the last finished epoch.")

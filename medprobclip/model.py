@@ -70,6 +70,8 @@ class MedProbCLIPModel(PreTrainedModel):
         super().__init__(config)
         self.vision_model = AutoModel.from_config(config.vision_config)
         self.text_model = AutoModel.from_config(config.text_config)
+        if hasattr(self.vision_model, "layernorm"):  # ViT: the patches are averaged first, normed after
+            self.vision_model.layernorm = nn.Identity()
         vision_width = feature_width(config.vision_config)
         self.vision_norm = nn.LayerNorm(vision_width, eps=1e-6)
         self.vision_head = GaussianHead(vision_width, config)
@@ -102,7 +104,11 @@ class MedProbCLIPModel(PreTrainedModel):
             vision_config=vision_model.config, text_config=text_model.config, **settings
         )
         model = cls(config)
-        model.vision_model.load_state_dict(vision_model.state_dict())
+        vision_weights = vision_model.state_dict()
+        for name in ("weight", "bias"):  # a ViT's own norm goes where it is applied now
+            if f"layernorm.{name}" in vision_weights:
+                getattr(model.vision_norm, name).data = vision_weights.pop(f"layernorm.{name}")
+        model.vision_model.load_state_dict(vision_weights)
         model.text_model.load_state_dict(text_model.state_dict())
         return model
 

@@ -74,12 +74,15 @@ def symmetric_cross_entropy(logits: Tensor, matches: Tensor | None = None) -> Te
 def medprobclip_objective(
     views: Views, similarity: Similarity, config: ObjectiveConfig | None = None
 ) -> dict[str, Tensor]:
-    """The published objective, term by term.
+    """The objective of arXiv 2602.16019, term by term.
 
     L = ¼ Σ_{v,s} S(I_v, T_s) + λ_I S(I₁, I₂) + λ_T S(T₁, T₂) + β (KL_I + KL_T)
 
     with each KL summed over D and averaged over the batch and its two views (sections). Returns scalars:
     `loss` and the unweighted terms `image_text`, `image_image`, `text_text`, `kl_image`, `kl_text`.
+
+    One departure: where `views.text_ids` are given, sections worded alike share the target. The published
+    code counts them as wrong answers, which `text_ids=None` reproduces.
     """
     config = config or ObjectiveConfig()
     (i1, i2), (t1, t2) = views.images, views.reports

@@ -32,8 +32,6 @@ STYLE = {
     "axes.spines.right": False,
     "legend.frameon": False,
     "image.cmap": "gray",
-    # The same numbers give the same file.
-    "svg.hashsalt": "medprobclip",
 }
 
 

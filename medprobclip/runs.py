@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import hashlib
 import json
+import os
 from collections.abc import Callable
-from dataclasses import asdict
+from dataclasses import asdict, dataclass
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -13,25 +15,30 @@ from accelerate.utils import set_seed
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from medprobclip.data.assets import cache_folder
-from medprobclip.data.dataset import SECTIONS, StudyDataset
-from medprobclip.data.images import cache_images
+from medprobclip.data.dataset import SECTIONS, StudyDataset, has_frontal_view
+from medprobclip.data.images import ImageCache, cache_images
 from medprobclip.data.openi import build_openi_sim
 from medprobclip.data.studies import read_studies
 from medprobclip.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.encoders import build_model, build_tokenizer
-from medprobclip.evaluation.retrieval import retrieval_table
+from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.files import recovered_folder, write_json
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.profiles import Profile
-from medprobclip.training import TrainingError, train
+from medprobclip.training import TrainingError, read_history, train
 
 
 def prepare_corpus(profile: Profile, data: Path = Path("data")) -> Path:
     """Build the default corpus `openi-sim` for a profile, or find it finished; returns its folder.
 
     It holds `studies.csv`, `train.csv`, `validate.csv` and `test.csv`. Raises AssetError when the raw
-    material can neither be found nor fetched.
+    material can neither be found nor fetched, ValueError for the `paper` profile.
     """
+    if profile.name == "paper":
+        raise ValueError(
+            "the paper profile is for real radiographs: give your own study tables to the published command "
+            "(README, 'Profiles and the data they need')"
+        )
     size = profile.encoders.image_size
     count = f"-{profile.corpus_studies}studies" if profile.corpus_studies else ""
     folder = Path(data) / f"openi-sim-{size}px{count}"
@@ -40,18 +47,31 @@ def prepare_corpus(profile: Profile, data: Path = Path("data")) -> Path:
 
 
 def image_folder() -> Path:
-    """Where resized images are kept, one folder a study table."""
-    return cache_folder() / "images"
+    """Where resized images are kept, one folder a study table; MEDPROBCLIP_IMAGES overrides it."""
+    return Path(os.environ.get("MEDPROBCLIP_IMAGES") or cache_folder() / "images")
 
 
-def open_dataset(csv: Path, tokenizer: PreTrainedTokenizerBase, profile: Profile) -> StudyDataset:
-    """Read and check a study table and cache its images at the profile's size."""
+@dataclass(frozen=True)
+class Table:
+    """A checked study table with its images at one size, and the hash of all that a model sees of it."""
+
+    studies: pd.DataFrame
+    images: ImageCache
+    digest: str
+
+
+def open_table(csv: Path, size_px: int) -> Table:
+    """Read and check a study table and cache its images, square of `size_px`.
+
+    Raises StudyTableError, ImageError.
+    """
     csv = Path(csv).resolve()
     studies = read_studies(csv)
     place = hashlib.sha256(str(csv).encode()).hexdigest()[:16]
     paths = [path for images in studies["image_paths"] for path in images]
-    images = cache_images(paths, profile.encoders.image_size, image_folder() / place)
-    return StudyDataset(studies, images, tokenizer, profile.encoders.max_tokens)
+    images = cache_images(paths, size_px, image_folder() / place)
+    seen = file_hash(csv) + images.fingerprint()
+    return Table(studies, images, hashlib.sha256(seen.encode()).hexdigest())
 
 
 def train_run(
@@ -64,71 +84,94 @@ def train_run(
     """Train a profile's model on two study tables; returns the history, one row an epoch.
 
     A finished run is read back, an interrupted one resumed. Raises TrainingError when `out` holds a run
-    with other settings or other data.
+    with other settings or other data (texts or pixels), or when a study or patient is in both tables.
     """
     out = Path(out)
-    claim(out, settings(profile, train_csv, val_csv))
-    history = read_history(out)
-    if len(history) == profile.training.epochs and recovered_folder(out / "checkpoint"):
+    tables = {
+        "training": open_table(train_csv, profile.encoders.image_size),
+        "validation": open_table(val_csv, profile.encoders.image_size),
+    }
+    check_disjoint({name: table.studies for name, table in tables.items()})
+    claim(out, {**asdict(profile), "tables": {name: table.digest for name, table in tables.items()}})
+    if is_finished(out):
+        history = read_history(out)
         print(f"{out}: {len(history)} epochs are done, reading them back")
         if on_epoch:
             on_epoch(history)
         return history
-    texts = read_studies(train_csv)[list(SECTIONS)].to_numpy().ravel().tolist()
+    texts = tables["training"].studies[list(SECTIONS)].to_numpy().ravel().tolist()
     tokenizer = build_tokenizer(profile.encoders, texts)
-    training_set, validation_set = (open_dataset(csv, tokenizer, profile) for csv in (train_csv, val_csv))
-    for name, dataset in {"training": training_set, "validation": validation_set}.items():
+    datasets = [StudyDataset(table.studies, table.images, tokenizer) for table in tables.values()]
+    for name, dataset in zip(tables, datasets, strict=True):
         print(f"{name}: {len(dataset)} studies ({dataset.left_out} without both sections left out)")
     set_seed(profile.training.seed)  # initial weights
     model = build_model(profile.encoders, tokenizer)
     return train(
-        model, tokenizer, training_set, validation_set, out,
+        model, tokenizer, *datasets, out,
         profile.training, profile.objective, profile.augmentation, on_epoch,
     )  # fmt: skip
 
 
 def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
-    """The best model of a run, in evaluation mode, and its tokenizer. Raises FileNotFoundError."""
+    """The best model of a run, in evaluation mode, and its tokenizer. Raises TrainingError without one."""
     folder = recovered_folder(Path(out) / "checkpoint")
     if folder is None:
-        raise FileNotFoundError(f"{out} holds no checkpoint; train it first (notebook 03)")
+        raise TrainingError(f"{out} holds no checkpoint; train it first (notebook 03)")
     return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
 
 
-def evaluate_run(out: Path, test_csv: Path, profile: Profile) -> tuple[pd.DataFrame, Embeddings]:
+def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
     """Score the test studies with the run's best model; returns the retrieval table and the embeddings.
 
-    The test set is scored once for a checkpoint: `metrics.json` and `embeddings.safetensors` in `out` are
-    read back as long as checkpoint and test table are unchanged.
+    Sizes come from the checkpoint. The test set is scored once: `metrics.json` and
+    `embeddings.safetensors` in `out` are read back as long as checkpoint and test data are unchanged.
+    Raises TrainingError when the training is not finished: a test set is no guide on the way.
     """
     out = Path(out)
-    folder = recovered_folder(out / "checkpoint")
-    if folder is None:
-        raise FileNotFoundError(f"{out} holds no checkpoint; train it first (notebook 03)")
-    scored = {"checkpoint": file_hash(folder / "model.safetensors"), "test_csv": file_hash(Path(test_csv))}
+    if not is_finished(out):
+        raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
+    model, tokenizer = load_run(out)
+    table = open_table(test_csv, model.config.image_size)
+    scored = {"checkpoint": file_hash(out / "checkpoint" / "model.safetensors"), "test_data": table.digest}
     metrics, stored = out / "metrics.json", out / "embeddings.safetensors"
     if metrics.exists() and stored.exists():
         record = json.loads(metrics.read_text())
         if record["scored"] == scored:
-            return pd.DataFrame(record["retrieval"]), Embeddings.load(stored)
-    model, tokenizer = load_run(out)
-    embeddings = embed(model, open_dataset(test_csv, tokenizer, profile), progress=True)
-    table = retrieval_table(embeddings.scores(model), embeddings.matches())
+            return read_table(record["retrieval"]), Embeddings.load(stored)
+    dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
+    other = sum(not has_frontal_view(views) for views in dataset.studies["view_names"])
+    print(
+        f"test: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} left out; "
+        f"{other} without a PA or AP view stand for themselves with their first image)"
+    )
+    embeddings = embed(model, dataset, progress=True)
+    rows = json.loads(
+        retrieval_table(embeddings.scores(model), embeddings.matches()).to_json(orient="records")
+    )
     embeddings.save(stored)
-    rows = json.loads(table.to_json(orient="records"))
-    write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, "retrieval": rows})
-    return pd.DataFrame(rows), embeddings
+    counts = {"studies": len(dataset), "left_out": dataset.left_out, "without_frontal_view": other}
+    write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, **counts, "retrieval": rows})
+    return read_table(rows), embeddings
 
 
-def read_history(out: Path) -> pd.DataFrame:
-    """The history of a run so far, one row an epoch, empty before the first."""
-    path = Path(out) / "history.csv"
-    return pd.read_csv(path) if path.exists() else pd.DataFrame()
+def is_finished(out: Path) -> bool:
+    """Did the training in `out` reach its last epoch?"""
+    path = Path(out) / "settings.json"
+    if not path.exists() or recovered_folder(Path(out) / "checkpoint") is None:
+        return False
+    return len(read_history(out)) == json.loads(path.read_text())["training"]["epochs"]
 
 
-def settings(profile: Profile, *tables: Path) -> dict:
-    """All that decides a run: the profile's values and the content of its tables."""
-    return {**asdict(profile), "tables": {Path(table).name: file_hash(Path(table)) for table in tables}}
+def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
+    """Raise TrainingError when two study tables share a study or a patient (the `patient_id`, if given)."""
+    for column in ("study_id", "patient_id"):
+        ids = {name: set(table[column]) for name, table in tables.items() if column in table}
+        for (a, in_a), (b, in_b) in combinations(ids.items(), 2):
+            if shared := sorted(in_a & in_b):
+                raise TrainingError(
+                    f"{len(shared)} {column} stand in both the {a} and the {b} table, first {shared[0]}. "
+                    "Split by patient: what a model was trained on cannot test it"
+                )
 
 
 def claim(out: Path, wanted: dict) -> None:

@@ -96,6 +96,7 @@ def train(
     model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
 
     history = load_state(accelerator, out)
+    write_history(out, history)
     if 0 < len(history) < config.epochs:
         print(f"Resuming after epoch {len(history)} of {config.epochs}")
     with SummaryWriter(out / "tensorboard", purge_step=len(history) * steps) as writer:
@@ -185,8 +186,19 @@ def save_state(accelerator: Accelerator, out: Path, history: list[dict]) -> None
     with replaced_folder(out / "last") as folder:
         accelerator.save_state(str(folder))
         (folder / "history.json").write_text(json.dumps(history))
+    write_history(out, history)
+
+
+def write_history(out: Path, history: list[dict]) -> None:
+    """`history.csv`, for people; what counts is the copy inside the saved state."""
     with replaced_file(out / "history.csv") as temporary:
         pd.DataFrame(history).to_csv(temporary, index=False)
+
+
+def read_history(out: Path) -> pd.DataFrame:
+    """The finished epochs of the run in `out`, one row each, empty before the first."""
+    folder = recovered_folder(Path(out) / "last")
+    return pd.DataFrame(json.loads((folder / "history.json").read_text()) if folder else [])
 
 
 def load_state(accelerator: Accelerator, out: Path) -> list[dict]:

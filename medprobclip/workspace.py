@@ -14,7 +14,7 @@ OBJECTIVE = "medprobclip"
 class NotebookParameters:
     """The `parameters` cell of every notebook; papermill overrides it."""
 
-    profile: str = field(default="demo", metadata={"help": "smoke, demo or paper"})
+    profile: str = field(default="demo", metadata={"help": "smoke or demo"})
     root: str = field(default="..", metadata={"help": "the repository, seen from the notebook"})
 
     def workspace(self) -> Workspace:

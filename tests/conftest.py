@@ -6,7 +6,6 @@ import pytest
 import torch
 from PIL import Image
 
-import medprobclip.runs
 from medprobclip.encoders import EncoderConfig
 from medprobclip.gaussian import Gaussian
 from medprobclip.profiles import Profile
@@ -74,6 +73,5 @@ def tiny_profile():
 def _own_image_cache(tmp_path_factory):
     """Keep cached test images out of the user's cache; the fetched assets stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
-        folder = tmp_path_factory.mktemp("images")
-        patch.setattr(medprobclip.runs, "image_folder", lambda: folder)
+        patch.setenv("MEDPROBCLIP_IMAGES", str(tmp_path_factory.mktemp("images")))
         yield

@@ -1,7 +1,6 @@
 """Batches: two views, two sections, the reference view, padding, order."""
 
 import numpy as np
-import pandas as pd
 import pytest
 
 from medprobclip.data.dataset import StudyDataset, draw_two, reference_view
@@ -19,7 +18,7 @@ def studies(study_tables):
 def dataset(studies, tmp_path_factory):
     paths = [path for images in studies["image_paths"] for path in images]
     tokenizer = train_tokenizer(studies["findings"] + " " + studies["impression"], 100, 32)
-    return StudyDataset(studies, cache_images(paths, 32, tmp_path_factory.mktemp("cache")), tokenizer, 32)
+    return StudyDataset(studies, cache_images(paths, 32, tmp_path_factory.mktemp("cache")), tokenizer)
 
 
 def test_an_epoch_visits_every_study_once(dataset):
@@ -83,12 +82,18 @@ def test_two_views_are_never_the_same_file():
     assert draw_two(("a",), generator) == ("a", "a")
 
 
+def test_evaluation_needs_only_its_own_section(studies, dataset):
+    tokenizer = train_tokenizer(studies["findings"], 100, 32)
+    alone = StudyDataset(studies.assign(impression=""), dataset.images, tokenizer, required=("findings",))
+    assert (len(alone), alone.left_out) == (40, 0)
+
+
 def test_studies_with_one_section_are_left_out_and_counted(studies, dataset):
     partial = studies.copy()
     partial.loc[[0, 3], "impression"] = " "
     tokenizer = train_tokenizer(studies["findings"], 100, 32)
-    smaller = StudyDataset(partial, dataset.images, tokenizer, 32)
+    smaller = StudyDataset(partial, dataset.images, tokenizer)
     assert (len(smaller), smaller.left_out) == (38, 2)
     assert "train-3" not in smaller.study_ids
     with pytest.raises(ValueError, match="none of 40 studies"):
-        StudyDataset(pd.DataFrame(studies.assign(impression="")), dataset.images, tokenizer, 32)
+        StudyDataset(studies.assign(impression=""), dataset.images, tokenizer)

@@ -4,10 +4,11 @@ import numpy as np
 import pytest
 import torch
 
+from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.studies import read_studies
 from medprobclip.embedding import Embeddings, embed
 from medprobclip.encoders import build_model, build_tokenizer
-from medprobclip.runs import open_dataset
+from medprobclip.runs import open_table
 
 
 @pytest.fixture(scope="module")
@@ -15,9 +16,8 @@ def parts(study_tables, tiny_profile):
     texts = read_studies(study_tables["train"])["findings"]
     tokenizer = build_tokenizer(tiny_profile.encoders, texts)
     torch.manual_seed(0)
-    return build_model(tiny_profile.encoders, tokenizer), open_dataset(
-        study_tables["test"], tokenizer, tiny_profile
-    )
+    table = open_table(study_tables["test"], tiny_profile.encoders.image_size)
+    return build_model(tiny_profile.encoders, tokenizer), StudyDataset(table.studies, table.images, tokenizer)
 
 
 def test_batches_change_nothing(parts):

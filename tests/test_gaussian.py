@@ -62,3 +62,5 @@ def test_index_cat_and_chunk_undo_each_other(make_gaussian):
 def test_unequal_shapes_are_refused():
     with pytest.raises(ValueError, match="one shape"):
         Gaussian(torch.zeros(2, 3), torch.zeros(2, 4))
+    with pytest.raises(ValueError, match="dtype"):
+        Gaussian(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.float64))

@@ -7,6 +7,7 @@ import sys
 import pytest
 
 from medprobclip.headless import ROOT
+from medprobclip.medprobclip_train import parse
 
 SMALL = [
     "--vision", "tiny-resnet", "--text", "tiny-bert", "--embed_dim", "8", "--image_size", "32",
@@ -45,6 +46,12 @@ def test_help_gives_units_and_defaults():
     assert "side of the square input, px (default: 128)" in text
     assert "--learning_rate" in text
     assert "None" not in text
+
+
+def test_flags_are_not_abbreviated(tables, tmp_path):
+    """`--prof paper` would set the profile after the defaults were chosen."""
+    with pytest.raises(SystemExit):
+        parse([*map(str, tables), "--out", str(tmp_path), "--prof", "paper"])
 
 
 def test_a_missing_table_is_one_clear_line(tables, tmp_path):

@@ -2,7 +2,7 @@
 
 import pytest
 import torch
-from transformers import AutoModel, BertConfig, ResNetConfig, ViTConfig
+from transformers import AutoModel, BertConfig, BertModel, ResNetConfig, ViTConfig, ViTModel
 
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.similarity import expected_likelihood
@@ -81,15 +81,25 @@ def test_grey_counts_as_three_equal_channels(inputs):
 
 
 @torch.no_grad()
-def test_vit_pools_patches_without_the_class_token(inputs):
-    config = MedProbCLIPConfig(vision_config=VIT, text_config=TEXT, embed_dim=12, image_size=32)
-    model = MedProbCLIPModel(config).eval()
+def test_vit_averages_patches_without_the_class_token_before_the_norm(inputs, tmp_path):
+    """As published: mean of the raw patch tokens, then LayerNorm, with a pretrained ViT's weights."""
+    torch.manual_seed(0)
+    tower = ViTModel(VIT, add_pooling_layer=False).eval()
+    tower.layernorm.weight.uniform_(0.5, 1.5)
+    tower.save_pretrained(tmp_path / "vision")
+    BertModel(TEXT).save_pretrained(tmp_path / "text")
+    model = MedProbCLIPModel.from_vision_text_pretrained(
+        str(tmp_path / "vision"), str(tmp_path / "text"), embed_dim=12, image_size=32
+    ).eval()
     pixels = inputs[0].expand(-1, 3, -1, -1)
-    tokens = model.vision_model(pixel_values=pixels).last_hidden_state
-    assert tokens.shape[1] == 17
-    by_hand = model.vision_head.linear(model.vision_norm(tokens[:, 1:].mean(1)))
-    torch.testing.assert_close(model.encode_image(pixels).mean, by_hand[:, :12])
-    torch.testing.assert_close(model.encode_image(pixels).log_var, by_hand[:, 12:])
+    raw = []
+    tower.layernorm.register_forward_pre_hook(lambda module, args: raw.append(args[0]))
+    tower(pixel_values=pixels)
+    assert raw[0].shape == (5, 17, 24)
+    pooled = torch.nn.functional.layer_norm(raw[0][:, 1:].mean(1), (24,), tower.layernorm.weight, None, 1e-6)
+    by_hand = model.vision_head.linear(pooled)
+    torch.testing.assert_close(model.encode_image(pixels).mean, by_hand[:, :12], atol=1e-5, rtol=0)
+    torch.testing.assert_close(model.encode_image(pixels).log_var, by_hand[:, 12:], atol=1e-5, rtol=0)
 
 
 @torch.no_grad()

@@ -3,7 +3,15 @@
 import numpy as np
 import pytest
 
-from medprobclip.evaluation.reliability import excess_aurc, oracle_curve, random_curve, risk_coverage
+from medprobclip.evaluation.reliability import (
+    by_group,
+    excess_aurc,
+    oracle_curve,
+    random_curve,
+    rank_correlation,
+    risk_coverage,
+)
+from medprobclip.evaluation.retrieval import BootstrapConfig
 
 
 def test_hand_computed():
@@ -47,3 +55,28 @@ def test_oracle_is_below_every_order_and_random_is_flat():
 def test_bad_input_is_refused(confidence, errors, message):
     with pytest.raises(ValueError, match=message):
         risk_coverage(np.array(confidence), np.array(errors))
+
+
+def test_rank_correlation_counts_order_only():
+    x = np.arange(50.0)
+    assert rank_correlation(x, np.exp(x / 10))[0] == pytest.approx(1)
+    assert rank_correlation(x, -x)[0] == pytest.approx(-1)
+
+
+def test_rank_correlation_interval_covers_the_truth():
+    """Of many samples of a bivariate normal, about 95 % have the population value in their interval."""
+    generator, inside = np.random.default_rng(0), 0
+    truth = 6 / np.pi * np.arcsin(0.5 / 2)  # Spearman's rho of a bivariate normal with correlation 0.5
+    for _ in range(60):
+        x, noise = generator.normal(size=(2, 80))
+        _, low, high = rank_correlation(x, 0.5 * x + 0.75**0.5 * noise, BootstrapConfig(resamples=200))
+        inside += low <= truth <= high
+    assert 50 <= inside <= 60
+
+
+def test_groups_by_hand():
+    table = by_group(np.array([1.0, 2, 3, 10, 20]), np.array([0, 0, 0, 2, 2]), ["a", "empty", "c"])
+    assert table["group"].tolist() == ["a", "c"]
+    assert table["studies"].tolist() == [3, 2]
+    assert table["median"].tolist() == [2, 15]
+    assert table["low"].tolist() == [1.5, 12.5]

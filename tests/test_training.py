@@ -7,8 +7,9 @@ import pytest
 import torch
 
 import medprobclip.training
-from medprobclip.runs import load_run, open_dataset, read_history, train_run
-from medprobclip.training import TrainingError, validate
+from medprobclip.data.dataset import StudyDataset
+from medprobclip.runs import load_run, open_table, train_run
+from medprobclip.training import TrainingError, read_history, validate
 
 
 @pytest.fixture(scope="module")
@@ -44,7 +45,8 @@ def test_learning_rate_decays_to_zero(finished):
 def test_the_kept_checkpoint_is_the_best_epoch(finished, study_tables):
     out, history, profile = finished
     model, tokenizer = load_run(out)
-    again = validate(model, open_dataset(study_tables["validate"], tokenizer, profile))
+    table = open_table(study_tables["validate"], profile.encoders.image_size)
+    again = validate(model, StudyDataset(table.studies, table.images, tokenizer))
     assert again["val_rsum"] == pytest.approx(history["val_rsum"].max(), abs=1)
 
 
@@ -84,6 +86,34 @@ def test_a_stop_within_an_epoch_loses_only_that_epoch(study_tables, tiny_profile
     calls.extend([1] * 8)
     assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)) == 3
     assert len(calls) == 8 + 2 * 5
+
+
+def test_a_stop_while_the_last_state_is_put_in_place_loses_nothing(
+    study_tables, tiny_profile, tmp_path, monkeypatch
+):
+    """The state stands, history.csv does not yet: the run counts as finished all the same."""
+    write = medprobclip.training.write_history
+
+    def stop_at_the_last(out, history):
+        if len(history) == 3:
+            raise Interrupted
+        write(out, history)
+
+    monkeypatch.setattr(medprobclip.training, "write_history", stop_at_the_last)
+    with pytest.raises(Interrupted):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+    monkeypatch.setattr(medprobclip.training.EpochLoop, "run", lambda *_: pytest.fail("trained again"))
+    assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)) == 3
+
+
+def test_a_first_epoch_guards_its_settings(study_tables, tiny_profile, tmp_path, monkeypatch):
+    """Stopped right after the first state was saved: other settings must not resume from it."""
+    monkeypatch.setattr(medprobclip.training, "write_history", lambda out, history: 1 / (1 - len(history)))
+    with pytest.raises(ZeroDivisionError):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+    other = replace(tiny_profile, training=replace(tiny_profile.training, learning_rate=1e-4))
+    with pytest.raises(TrainingError, match="other settings"):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, other)
 
 
 def test_a_loss_that_is_not_finite_stops_training(study_tables, tiny_profile, tmp_path, monkeypatch):

@@ -7,8 +7,6 @@ Positions are (x, y, z) in mm from the corner of the volume.
 """
 
 import csv
-import os
-import tempfile
 import zipfile
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -19,6 +17,7 @@ from scipy import ndimage
 
 from medprobclip.data.assets import cache_folder, fetch
 from medprobclip.data.landmarks import find_landmarks
+from medprobclip.files import replaced_file
 
 PREPARATION_VERSION = 7  # raise when the prepared volume changes: old caches and pictures are then rebuilt
 ORIGIN_MM = (
@@ -86,11 +85,11 @@ def load_anatomy(voxel_mm: float) -> Anatomy:
         except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
             path.unlink()  # damaged: build again
     anatomy = prepare_anatomy(voxel_mm)
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    with os.fdopen(handle, "wb") as file:
+    with replaced_file(path) as temporary, temporary.open("wb") as file:
         _write(anatomy, file)
-    os.replace(partial, path)
+    for old in path.parent.glob("chest_v*.npz"):  # up to 160 MB each
+        if not old.name.startswith(f"chest_v{PREPARATION_VERSION}_"):
+            old.unlink(missing_ok=True)
     return anatomy
 
 

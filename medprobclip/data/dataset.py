@@ -49,24 +49,27 @@ class Batch:
 class StudyDataset:
     """A checked study table with its images and tokenised sections.
 
-    Studies without both sections cannot take part in the text-text term (a section contrasted with
-    itself teaches nothing) and are left out; `left_out` counts them. Raises ValueError when none is left.
+    Studies that lack one of the `required` sections are left out and counted in `left_out`. Training
+    requires both: the text-text term would contrast a section with itself. Texts are cut at the tokenizer's
+    `model_max_length`. Raises ValueError when no study is left.
     """
 
     def __init__(
-        self, studies: pd.DataFrame, images: ImageCache, tokenizer: PreTrainedTokenizerBase, max_tokens: int
+        self,
+        studies: pd.DataFrame,
+        images: ImageCache,
+        tokenizer: PreTrainedTokenizerBase,
+        required: tuple[str, ...] = SECTIONS,
     ) -> None:
-        complete = (studies[list(SECTIONS)].map(str.strip) != "").all(axis=1)
+        complete = (studies[list(required)].map(str.strip) != "").all(axis=1)
         self.studies = studies[complete].reset_index(drop=True)
         self.left_out = int((~complete).sum())
         if self.studies.empty:
-            raise ValueError(f"none of {len(studies)} studies has both findings and impression")
+            raise ValueError(f"none of {len(studies)} studies has {' and '.join(required)}")
         self.images = images
         self.pad_id = tokenizer.pad_token_id
         self.tokens = {
-            section: tokenizer(self.studies[section].tolist(), truncation=True, max_length=max_tokens)[
-                "input_ids"
-            ]
+            section: tokenizer(self.studies[section].tolist(), truncation=True)["input_ids"]
             for section in SECTIONS
         }
         self.text_ids = {section: same_text(self.studies[section]) for section in SECTIONS}
@@ -119,6 +122,11 @@ def reference_view(view_names: tuple[str, ...]) -> int:
     """Index of the first PA view, else the first AP, else the first image."""
     upper = [name.strip().upper() for name in view_names]
     return next((upper.index(view) for view in FRONTAL_VIEWS if view in upper), 0)
+
+
+def has_frontal_view(view_names: tuple[str, ...]) -> bool:
+    """Is one of the views PA or AP?"""
+    return any(name.strip().upper() in FRONTAL_VIEWS for name in view_names)
 
 
 def draw_two(paths: tuple, generator: np.random.Generator) -> tuple:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 from collections.abc import Iterable, Sequence
@@ -101,6 +102,13 @@ class ImageCache:
                 self._maps[file] = np.load(file, mmap_mode="r")
             images[i] = self._maps[file][row]
         return images
+
+    def fingerprint(self) -> str:
+        """SHA-256 of the resized pixels of every image, in path order: what a model really saw."""
+        digest = hashlib.sha256()
+        for path in sorted(self._places):
+            digest.update(self.rows([path]).tobytes())
+        return digest.hexdigest()
 
     def __getstate__(self) -> dict:
         return {**self.__dict__, "_maps": {}}  # a pickled memory map would carry all its pixels

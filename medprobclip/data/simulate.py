@@ -10,11 +10,10 @@ import hashlib
 import json
 import os
 import shutil
-import tempfile
-from collections.abc import Callable
+import threading
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from dataclasses import asdict, dataclass, field, fields
-from multiprocessing import get_context
+from multiprocessing import get_context, parent_process
 from pathlib import Path
 
 import numpy as np
@@ -30,6 +29,7 @@ from medprobclip.data.edits import Canvas
 from medprobclip.data.findings import count_coverage, draw_finding
 from medprobclip.data.projection import FilmConfig, develop, measure_exposure
 from medprobclip.data.truth import RenderedFinding, locate
+from medprobclip.files import replaced_file
 
 SIMULATOR_VERSION = 1  # raise when pictures change: a corpus made by another version is rebuilt
 COARSE = 4  # the exposure is measured on a volume this much coarser
@@ -193,7 +193,7 @@ def simulate_corpus(
     todo = [job for job in jobs if _finished(folder, *job) is None]
     if todo:
         load_anatomy(FRAME_MM / config.size_px)  # prepared once, before the workers ask for it
-        _render_all(todo, folder, config, workers or len(os.sched_getaffinity(0)), len(jobs))
+        _render_all(todo, folder, config, workers or _cores(), len(jobs))
     rows = []
     for study_id, codes in jobs:
         rows += _finished(folder, study_id, codes)
@@ -217,20 +217,30 @@ def _render_all(todo: list, folder: Path, config: SimulationConfig, workers: int
             pool.shutdown(cancel_futures=True)
 
 
+def _cores() -> int:
+    """Cores that this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
 def _start(config: SimulationConfig, threads: int | None = 1) -> None:
     if threads:
         torch.set_num_threads(threads)
+    if (parent := parent_process()) is not None:  # a killed parent must not leave its workers behind
+        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
     _worker["anatomy"] = load_anatomy(FRAME_MM / config.size_px)
 
 
 def _render_some(jobs: list, folder: Path, config: SimulationConfig) -> int:
     for study_id, codes in jobs:
         result = simulate_study(study_id, codes, config, _worker["anatomy"])
+        sizes = []
         for path, image in zip(image_paths(folder, study_id), (result.pa, result.lateral), strict=True):
-            _write(path, lambda file, image=image: Image.fromarray(image).save(file, format="PNG"))
-        truth = {"codes": codes, "rendered": [asdict(r) for r in result.rendered]}
-        text = json.dumps(truth).encode()
-        _write(_truth_path(folder, study_id), lambda file, text=text: file.write(text))
+            with replaced_file(path) as temporary:
+                Image.fromarray(image).save(temporary, format="PNG")
+                sizes.append(temporary.stat().st_size)
+        truth = {"codes": codes, "bytes": sizes, "rendered": [asdict(r) for r in result.rendered]}
+        with replaced_file(_truth_path(folder, study_id)) as temporary:
+            temporary.write_text(json.dumps(truth))
     return len(jobs)
 
 
@@ -239,11 +249,14 @@ def _truth_path(folder: Path, study_id: str) -> Path:
 
 
 def _finished(folder: Path, study_id: str, codes: tuple[str, ...]) -> list[dict] | None:
-    """What was drawn, if this study is complete (the truth is written last) and its codes are the same."""
+    """What was drawn, if this study is complete (the truth is written last) and its codes are the same.
+
+    A picture of another size than the one that was written is damaged: the study is rendered again.
+    """
     try:
         truth = json.loads(_truth_path(folder, study_id).read_bytes())
-        complete = tuple(truth["codes"]) == codes and all(p.is_file() for p in image_paths(folder, study_id))
-        return truth["rendered"] if complete else None
+        sizes = [path.stat().st_size for path in image_paths(folder, study_id)]
+        return truth["rendered"] if tuple(truth["codes"]) == codes and truth["bytes"] == sizes else None
     except (OSError, ValueError, KeyError):
         return None
 
@@ -258,17 +271,5 @@ def _claim(folder: Path, config: SimulationConfig) -> None:
             for picture in folder.glob(f"*_{view}.png"):
                 picture.unlink()
     (folder / "truth").mkdir(parents=True, exist_ok=True)
-    _write(stamp, lambda file: file.write(text.encode()))
-
-
-def _write(path: Path, write: Callable) -> None:
-    """Write under a temporary name, then rename: an interrupted run leaves no half file."""
-    handle, partial = tempfile.mkstemp(dir=path.parent, suffix=".part")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            write(file)
-        os.chmod(partial, 0o644)
-        os.replace(partial, path)
-    except BaseException:
-        Path(partial).unlink(missing_ok=True)
-        raise
+    with replaced_file(stamp) as temporary:
+        temporary.write_text(text)

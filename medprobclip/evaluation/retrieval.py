@@ -101,4 +101,9 @@ def retrieval_table(
     if scores.shape[0] == scores.shape[1]:
         total["low"], total["high"] = bootstrap_interval(sum(hits_of.values()), bootstrap)
     rows.append({"direction": "both", "metric": "RSUM", **total})
-    return pd.DataFrame(rows)
+    return read_table(rows)
+
+
+def read_table(rows: list[dict]) -> pd.DataFrame:
+    """The table from its rows, as `retrieval_table` returns it: counts are integers, absent where unknown."""
+    return pd.DataFrame(rows).astype({"queries": "Int64", "gallery": "Int64"})
