@@ -63,7 +63,10 @@ def parse(arguments: list[str]) -> tuple[Tables, Profile]:
     first = HfArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--profile", choices=list(PROFILES), default="demo")
     profile = get_profile(first.parse_known_args(arguments)[0].profile)
-    tables, *parts, _ = parser(profile).parse_args_into_dataclasses(arguments)
+    command = parser(profile)
+    tables, *parts, _, unknown = command.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    if unknown:
+        command.error(f"unrecognized arguments: {' '.join(unknown)}")
     return tables, replace(profile, **dict(zip(PARTS, parts, strict=True)))
 
 
