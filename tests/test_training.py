@@ -8,7 +8,9 @@ import torch
 
 import medprobclip.training
 from medprobclip.data.dataset import StudyDataset
-from medprobclip.runs import load_run, open_table, train_run
+from medprobclip.embedding import embed
+from medprobclip.evaluation.retrieval import first_match_ranks
+from medprobclip.runs import file_hash, load_run, open_table, train_run
 from medprobclip.training import TrainingError, read_history, validate
 
 
@@ -42,12 +44,27 @@ def test_learning_rate_decays_to_zero(finished):
     assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
 
 
-def test_the_kept_checkpoint_is_the_best_epoch(finished, study_tables):
-    out, history, profile = finished
+def test_the_checkpoint_changes_exactly_when_validation_improves(finished, study_tables, tmp_path):
+    _, _, profile = finished
+    hashes = []
+
+    def look(history):
+        hashes.append(file_hash(tmp_path / "checkpoint" / "model.safetensors"))
+
+    history = train_run(study_tables["train"], study_tables["validate"], tmp_path, profile, look)
+    improved = history["val_rsum"] > history["val_rsum"].cummax().shift(fill_value=-1)
+    assert improved.sum() >= 2  # else the test says little
+    assert [a != b for a, b in zip(["", *hashes], hashes, strict=False)] == improved.tolist()
+
+
+def test_validation_numbers_are_those_of_the_model(finished, study_tables):
+    out, _, profile = finished
     model, tokenizer = load_run(out)
     table = open_table(study_tables["validate"], profile.encoders.image_size)
-    again = validate(model, StudyDataset(table.studies, table.images, tokenizer))
-    assert again["val_rsum"] == pytest.approx(history["val_rsum"].max(), abs=1)
+    dataset = StudyDataset(table.studies, table.images, tokenizer)
+    embeddings = embed(model, dataset)
+    ranks = first_match_ranks(embeddings.scores(model).T, embeddings.matches())
+    assert validate(model, dataset)["val_R@10_t2i"] == pytest.approx(100 * (ranks <= 10).mean())
 
 
 class Interrupted(Exception):
