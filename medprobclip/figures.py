@@ -166,11 +166,18 @@ def uncertainty_and_sharing(sharing: pd.DataFrame, ranks: pd.DataFrame) -> Figur
     plots.use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4.2), layout="constrained")
     plots.quantile_bands(
-        left, sharing, "test studies with the same coding", "total variance of the radiograph, Σσ²"
+        left,
+        sharing,
+        "test studies with the same coding",
+        "total variance of the radiograph, Σσ²\n(median and quartiles)",
     )
     left.set_title("Is the ambiguous radiograph the uncertain one?")
     plots.quantile_bands(
-        right, ranks, "radiographs by total variance, fifths", "rank of the right report", plots.REPORT
+        right,
+        ranks,
+        "radiographs by total variance, fifths",
+        "rank of the right report\n(median and quartiles)",
+        plots.REPORT,
     )
     right.set_yscale("log")
     plots.plain_log(right.yaxis)
