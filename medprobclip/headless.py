@@ -73,6 +73,8 @@ def main() -> None:
     try:
         workspace = run_notebooks(NotebookParameters(arguments.profile, str(ROOT)), arguments.only)
     except PapermillExecutionError as error:
+        if error.ename == "KeyboardInterrupt":  # Ctrl-C reaches the kernel, too
+            sys.exit("\nStopped. The same command goes on from here.")
         sys.exit(f"\n{error.ename}: {error.evalue}\nThe same command goes on from here.")
     except DeadKernelError as error:
         sys.exit(f"\n{error}. Was memory short? The same command goes on from here.")
