@@ -81,7 +81,7 @@ def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> Me
         **SMALL_TEXT[config.text],
     )
     model = MedProbCLIPModel(MedProbCLIPConfig(vision_config=vision, text_config=text, **sizes))
-    # The same attention in plain matrix products: for short texts on a CPU its backward is faster than the
-    # fused kernel's (a training step took 0.64 to 0.72 s instead of 0.76 to 0.86 s on two cores).
+    # The same attention in plain matrix products: for short texts on a CPU its backward pass is faster than
+    # the fused kernel's.
     model.text_model.set_attn_implementation("eager")
     return model

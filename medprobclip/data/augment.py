@@ -13,8 +13,8 @@ from torch import Tensor, nn
 class AugmentationConfig:
     """Random changes of a training view. Never a left-right flip: reports name sides.
 
-    Crop areas, rotation, brightness and contrast are those of arXiv 2602.16019, which blurs, too, without
-    saying how much. Crops keep the image's shape.
+    Crop areas, rotation, brightness and contrast are those of arXiv 2602.16019; how much is blurred, and
+    that crops keep the image's shape, is ours.
     """
 
     crop_area_1: float = field(default=0.85, metadata={"help": "least share of the area kept, first view"})
