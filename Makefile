@@ -6,15 +6,16 @@ PROFILE ?= demo
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help run test figures lint clean
+.PHONY: help run test figures readability lint clean
 .DEFAULT_GOAL := help
 
 help:
-	@echo "make run      the whole path on the demo corpus: data, training, evaluation, figures (PROFILE=smoke: quick)"
-	@echo "make test     the tests, notebooks included"
-	@echo "make figures  refresh figures/ from the demo profile"
-	@echo "make lint     code style, and that no notebook holds outputs"
-	@echo "make clean    remove runs/ and tool caches; data/ and .venv/ stay"
+	@echo "make run          the whole path on the demo corpus: data, training, evaluation, figures (PROFILE=smoke: quick)"
+	@echo "make test         the tests, notebooks included"
+	@echo "make figures      refresh figures/ from the demo profile"
+	@echo "make readability  whether a small network sees in the radiographs what was drawn (20 minutes)"
+	@echo "make lint         code style, and that no notebook holds outputs"
+	@echo "make clean        remove runs/ and tool caches; data/ and .venv/ stay"
 
 # The stamp comes last, so an interrupted installation is taken up by the next make. pip cannot repair packages
 # that it was stopped in, hence that folder is started again (from pip's cache); a finished one is updated.
@@ -40,9 +41,13 @@ run: $(INSTALLED)
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
 
-# Each figure is made by the notebook that shows it, so this is `make run` with the profile that is committed.
+# All figures but readability are made by the notebook that shows them, so this is `make run` with the profile
+# that is committed.
 figures: $(INSTALLED)
 	@$(BIN)/python -m medprobclip.headless --profile demo
+
+readability: $(INSTALLED)
+	@$(BIN)/python -m medprobclip.readability
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check --quiet .

@@ -18,6 +18,7 @@ A file imports only from files above it in this list, which a test asserts:
     data/landmarks.py              named places in the chest
     data/anatomy.py                the labelled CT, prepared as the volume every patient starts from
     data/deformation.py            from that volume to one patient
+    data/patients.py               who is behind a study: sex, age, build
     data/projection.py             from a volume to a film
     data/edits.py                  soft-edged changes of a volume
     data/diffuse_findings.py       drawing what pervades the lungs
@@ -26,21 +27,28 @@ A file imports only from files above it in this list, which a test asserts:
     data/bone_findings.py          spine and ribs
     data/devices.py                catheters, pacemakers, wires
     data/findings.py               the table: heading, where, what happens
-    data/truth.py                  what was drawn, and where
-    data/simulate.py               a study's codes -> its PA and lateral radiograph
+    data/truth.py                  what was drawn, where, and how well it can be seen
+    data/simulate.py               a study's codes -> its PA and lateral radiograph, and the truth
+    data/corpus.py                 many studies on disk, in parallel, resumable
+    data/appearance.py             which codes look the same in the pictures
     data/openi.py                  OpenI reports -> the default corpus
+    data/showcase.py               a dozen findings to look at
     data/dataset.py                two views and two sections -> a batch
     encoders.py                    small encoders from scratch, or pretrained ones by name
     embedding.py                   embed a held-out set once, keep it with its study ids
     evaluation/correspondence.py   which studies say the same
-    evaluation/retrieval.py        ranks, recall, chance, intervals
+    evaluation/ceiling.py          what a perfect reader of the images could know
+    evaluation/retrieval.py        ranks, recall, precision, chance, ceiling, intervals
     evaluation/reliability.py      risk-coverage, rank correlation
+    evaluation/discrimination.py   AUROC and its interval
     training.py                    epochs, validation, checkpoints, resuming
+    classifier.py                  a small network that names what it sees
     profiles.py                    smoke, demo, paper
     runs.py                        a run folder: train, score once, read back
     workspace.py                   where corpus, runs and figures lie
     plots.py                       arrays in, Axes out
     figures.py                     every figure, one maker each
+    readability.py                 can a small network see what was drawn? a command
     headless.py                    the notebooks without a browser
     medprobclip_train.py           the published command
 """

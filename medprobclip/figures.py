@@ -1,4 +1,4 @@
-"""Every figure: its id, notebook, caption and one maker. `save` writes it with its numbers."""
+"""Every figure: its id, who makes it, caption and one function. `save` writes it with its numbers."""
 
 from __future__ import annotations
 
@@ -20,16 +20,19 @@ from medprobclip.files import replaced_file
 
 @dataclass(frozen=True)
 class Entry:
-    """Which notebook makes a figure, and what it shows."""
+    """Which notebook or command makes a figure, and what it shows."""
 
-    notebook: str
+    maker: str  # a notebook without its ending, or a module that is run as a command
     caption: str
 
 
 FIGURES = {
-    "study_cards": Entry(
+    "contact_sheet": Entry(
         "01_data_inspection",
-        "Studies: simulated PA and lateral radiographs, expert codes, one sentence of the report",
+        "Twelve findings: the simulated patient without and with it, expert code, a sentence of the report",
+    ),
+    "rendered_truth": Entry(
+        "01_data_inspection", "What was drawn in one study, and the conspicuity of every kind of finding"
     ),
     "shared_meaning": Entry(
         "01_data_inspection", "How many studies share a study's wording or its expert coding"
@@ -40,7 +43,7 @@ FIGURES = {
     ),
     "retrieval": Entry(
         "04_retrieval_evaluation",
-        "Recall on the held-out test studies, with bootstrap intervals, beside chance",
+        "Retrieval of the held-out test studies, with bootstrap intervals, between chance and the ceiling",
     ),
     "risk_coverage": Entry(
         "05_uncertainty_analysis",
@@ -49,6 +52,10 @@ FIGURES = {
     "uncertainty_and_sharing": Entry(
         "05_uncertainty_analysis",
         "Total variance against how many studies share the coding, and against the rank of the answer",
+    ),
+    "readability": Entry(
+        "medprobclip.readability",
+        "AUROC of a small classifier on held-out simulated patients, by kind of finding",
     ),
 }
 
@@ -66,23 +73,50 @@ def save(name: str, figure: Figure, numbers: pd.DataFrame, folder: Path) -> Path
     return path
 
 
-def study_cards(
-    pa: np.ndarray, lateral: np.ndarray, codes: Sequence[str], sentences: Sequence[str]
+def contact_sheet(
+    pictures: np.ndarray, boxes: np.ndarray, codes: Sequence[str], sentences: Sequence[str]
 ) -> Figure:
-    """Cards in two columns: both radiographs uint8 `[n, S, S]`, expert codes and one quoted sentence each."""
+    """Cards in two columns, one a finding: PA and lateral of the patient without and with it.
+
+    pictures uint8 `[n, 2, 2, S, S]`: finding; PA, lateral; without, with. boxes `[n, 2, 4]`: where the
+    finding is on either film, left, top, right, bottom in pixels; drawn as corners.
+    """
     plots.use_style()
-    rows = -(-len(pa) // 2)
-    figure = plt.figure(figsize=(11, 3.4 * rows), layout="constrained")
-    cards = figure.subfigures(rows, 2, wspace=0.04, hspace=0.03).flatten()
-    for card, front, side, code, sentence in zip(cards, pa, lateral, codes, sentences, strict=False):
-        left, right = card.subplots(1, 2)
-        plots.radiograph(left, front, "PA")
-        plots.radiograph(right, side, "lateral")
-        card.suptitle(
-            textwrap.shorten(code, 64, placeholder=" …"), fontsize=10, fontweight="bold", color=plots.INK
-        )
-        quote = textwrap.fill(f"“{textwrap.shorten(sentence, 130, placeholder=' …')}”", 68)
-        card.supxlabel(quote, fontsize=9, style="italic", color=plots.INK)
+    rows = -(-len(pictures) // 2)
+    figure = plt.figure(figsize=(17, 2.72 * rows), layout="constrained")
+    cards = figure.subfigures(rows, 2, wspace=0.02, hspace=0.03, squeeze=False).flatten()
+    for card, films, places, code, sentence in zip(cards, pictures, boxes, codes, sentences, strict=False):
+        axes = card.subplots(1, 4)
+        for view, (name, place) in enumerate(zip(("PA", "lateral"), places, strict=True)):
+            plots.radiograph(axes[2 * view], films[view, 0], f"{name}, without")
+            plots.corners(plots.radiograph(axes[2 * view + 1], films[view, 1], f"{name}, with"), place)
+        card.suptitle(textwrap.shorten(code, 80, placeholder=" …"), fontsize=11, fontweight="bold")
+        quote = f"“{textwrap.shorten(sentence, 110, placeholder=' …')}”"
+        card.supxlabel(quote, fontsize=10.5, style="italic", color=plots.INK)
+    return figure
+
+
+def rendered_truth(
+    pa: np.ndarray, lateral: np.ndarray, found: pd.DataFrame, conspicuity: pd.DataFrame
+) -> Figure:
+    """One study with everything that was drawn marked, and how well each kind of finding can be seen.
+
+    pa, lateral uint8 `[S, S]`; `found`: its rows of the rendered table; `conspicuity`: `group, studies,
+    low, median, high` by kind, best seen first.
+    """
+    plots.use_style()
+    figure = plt.figure(figsize=(12, 7.6), layout="constrained")
+    films, ranges = figure.subfigures(1, 2, width_ratios=(1, 1.35))
+    colours = dict(zip(found["kind"].unique(), plots.SERIES, strict=False))
+    for ax, image, view in zip(films.subplots(2, 1), (pa, lateral), ("pa", "lateral"), strict=True):
+        plots.radiograph(ax, image, view if view == "lateral" else "PA")
+        for row in found.to_dict("records"):
+            place = [row[f"{view}_{edge}"] for edge in ("left", "top", "right", "bottom")]
+            plots.corners(ax, place, colours[row["kind"]])
+    handles = [plt.Line2D([], [], color=colour, lw=2, label=kind) for kind, colour in colours.items()]
+    films.legend(handles=handles, loc="outside lower center", ncols=2)
+    ax = plots.quantile_ranges(ranges.subplots(), conspicuity, "conspicuity in the better view")
+    ax.set_title("How well findings can be seen (median and quartiles)")
     return figure
 
 
@@ -138,12 +172,21 @@ def training_curves(
 
 
 def retrieval(table: pd.DataFrame) -> Figure:
-    """R@K both ways with intervals, beside chance."""
+    """R@K and, where the table has it, mAP@R, both ways with intervals, beside chance and the ceiling."""
     plots.use_style()
-    figure, ax = plt.subplots(figsize=(7.5, 4.3), layout="constrained")
-    plots.recall_intervals(ax, table[table["metric"].str.startswith("R@")], DIRECTIONS)
-    size = table.iloc[0]
-    ax.set_title(f"Retrieval on {size['queries']:.0f} held-out studies")
+    parts = {
+        "queries answered, %": table["metric"].str.startswith("R@"),
+        "mAP@R, %": table["metric"] == "mAP@R",
+    }
+    parts = {label: table[rows] for label, rows in parts.items() if rows.any()}
+    figure, axes = plt.subplots(
+        1, len(parts), figsize=(6.2 + 1.6 * len(parts), 4.6), layout="constrained", squeeze=False,
+        width_ratios=[part["metric"].nunique() for part in parts.values()],
+    )  # fmt: skip
+    for ax, (label, part) in zip(axes[0], parts.items(), strict=True):
+        plots.recall_intervals(ax, part, DIRECTIONS).set_ylabel(label)
+    axes[0, 0].set_title(f"Retrieval on {table['queries'].iloc[0]:.0f} held-out studies")
+    figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=4)
     return figure
 
 
@@ -182,4 +225,20 @@ def uncertainty_and_sharing(sharing: pd.DataFrame, ranks: pd.DataFrame) -> Figur
     right.set_yscale("log")
     plots.plain_log(right.yaxis)
     right.set_title("Does uncertainty foretell the rank?")
+    return figure
+
+
+def readability(table: pd.DataFrame, hard_below: float) -> Figure:
+    """AUROC by kind with intervals, best first, coloured by verdict; the table of `readability`."""
+    plots.use_style()
+    figure, ax = plt.subplots(figsize=(7.5, 1.4 + 0.21 * len(table)), layout="constrained")
+    verdicts = {
+        "readable": ("readable", plots.IMAGE),
+        "small": ("hard: small", "#c9a227"),
+        "subtle": ("hard: subtle", "#8e6bb3"),
+        "wrong": ("hard: wrong", plots.REPORT),
+    }
+    plots.labelled_intervals(ax, table, verdicts, hard_below)
+    ax.set(xlabel="AUROC on held-out patients, 95 % bootstrap interval", title="What a small network can see")
+    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
     return figure

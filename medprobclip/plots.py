@@ -13,6 +13,8 @@ from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
 
 INK, QUIET, GRID = "#22303c", "#7b8794", "#e3e8ec"
 IMAGE, REPORT, ACCENT = "#1f77a4", "#c8553d", "#3d8b5f"  # image to text, text to image, best or reference
+MARK = "#f2c14e"  # on radiographs
+SERIES = ("#f2c14e", "#5ab4e5", "#e8735a", "#6fcf97", "#c39bd3", "#f0f0f0", "#d98cb3", "#9fb4c7")  # on black
 
 STYLE = {
     "figure.dpi": 110,
@@ -53,6 +55,16 @@ def radiograph(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
     ax.set(xticks=[], yticks=[])
     ax.set_title(title, fontsize=9, fontweight="normal", color=QUIET)
     sns.despine(ax=ax, left=True, bottom=True)
+    return ax
+
+
+def corners(ax: Axes, box: Sequence[float], colour: str = MARK) -> Axes:
+    """The four corners of a box (left, top, right, bottom; pixels, inclusive) on a radiograph."""
+    left, top, right, bottom = box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1
+    arm_x, arm_y = 0.22 * (right - left), 0.22 * (bottom - top)
+    for x, inwards in ((left, arm_x), (right, -arm_x)):
+        for y, down in ((top, arm_y), (bottom, -arm_y)):
+            ax.plot([x + inwards, x, x], [y, y, y + down], color=colour, lw=1.2)
     return ax
 
 
@@ -102,27 +114,31 @@ def curves(
 
 
 def recall_intervals(ax: Axes, table: pd.DataFrame, labels: dict[str, str]) -> Axes:
-    """R@K with bootstrap intervals beside chance: the `direction, metric, value, low, high, chance` rows.
+    """Points with bootstrap intervals: the `direction, metric, value, low, high, chance` rows.
 
-    `labels` names the directions to show, in order.
+    Dashes mark chance and, where the table has the column, the `ceiling`; `labels` names the directions to
+    show, in order. The numbers stand beside the points, where no dash runs through them.
     """
     metrics = list(dict.fromkeys(table["metric"]))
-    offsets = np.linspace(-0.16, 0.16, len(labels))
+    offsets = np.linspace(-0.29, 0.14, len(labels))
+    dashes = {"ceiling": ACCENT, "chance": QUIET}
+    dashes = {name: colour for name, colour in dashes.items() if name in table}
     for (direction, label), offset, colour in zip(labels.items(), offsets, (IMAGE, REPORT), strict=False):
         rows = table[table["direction"] == direction].set_index("metric").loc[metrics]
         x = np.arange(len(metrics)) + offset
         errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
         ax.errorbar(x, rows["value"], yerr=errors, fmt="o", color=colour, capsize=4, ms=7, label=label)
-        ax.plot(x, rows["chance"], "_", color=QUIET, ms=16, mew=2)
-        for xi, value, high in zip(x, rows["value"], rows["high"], strict=True):
+        for name, dash_colour in dashes.items():
+            ax.plot(x, rows[name], "_", color=dash_colour, ms=16, mew=2)
+        for xi, value in zip(x, rows["value"], strict=True):
             ax.annotate(
-                f"{value:.1f}", (xi, high), (0, 4), textcoords="offset points", ha="center", color=colour
+                f"{value:.1f}", (xi, value), (10, 0), textcoords="offset points", va="center", color=colour
             )
-    ax.plot([], [], "_", color=QUIET, ms=16, mew=2, label="chance")
-    ax.set(xticks=range(len(metrics)), xticklabels=metrics, ylabel="queries answered, %")
-    ax.set_ylim(0, min(118, 1.18 * table["high"].max()))
+    for name, dash_colour in dashes.items():
+        ax.plot([], [], "_", color=dash_colour, ms=16, mew=2, label=name)
+    ax.set(xticks=range(len(metrics)), xticklabels=metrics, xlim=(-0.5, len(metrics) - 0.5))
+    ax.set_ylim(0, 1.08 * np.nanmax(table[["high", *dashes]].to_numpy(dtype=float)))
     ax.grid(axis="y")
-    ax.legend(loc="upper left")
     return ax
 
 
@@ -147,4 +163,45 @@ def quantile_bands(ax: Axes, table: pd.DataFrame, x_label: str, y_label: str, co
     labels = [f"{g}\n(n = {n})" for g, n in zip(table["group"], table["studies"], strict=True)]
     ax.set(xticks=x, xticklabels=labels, xlabel=x_label, ylabel=y_label)
     ax.grid(axis="y")
+    return ax
+
+
+def quantile_ranges(ax: Axes, table: pd.DataFrame, label: str) -> Axes:
+    """Median and quartiles, one line of text a group: `group, studies, low, median, high`, top first."""
+    y = np.arange(len(table))
+    errors = [table["median"] - table["low"], table["high"] - table["median"]]
+    ax.errorbar(table["median"], y, xerr=errors, fmt="o", color=IMAGE, ms=5)
+    labels = [f"{group}  ({n})" for group, n in zip(table["group"], table["studies"], strict=True)]
+    ax.set(yticks=y, yticklabels=labels, ylim=(len(table) - 0.4, -0.6), xlabel=label)
+    ax.set_xlim(left=0)
+    ax.grid(axis="both")
+    ax.tick_params(axis="y", length=0, labelsize=8)
+    return ax
+
+
+def labelled_intervals(
+    ax: Axes, table: pd.DataFrame, verdicts: dict[str, tuple[str, str]], limit: float
+) -> Axes:
+    """AUROC with intervals, one line of text a row: `kind, auroc, low, high, positives, verdict`, top first.
+
+    `verdicts` gives each verdict its label and colour. A dashed line marks the limit, the right edge counts
+    positives. A row without AUROC keeps its place and count.
+    """
+    y = np.arange(len(table))
+    for verdict, (label, colour) in verdicts.items():
+        chosen = (table["verdict"] == verdict).to_numpy()
+        if chosen.any():
+            rows = table[chosen]
+            errors = [rows["auroc"] - rows["low"], rows["high"] - rows["auroc"]]
+            ax.errorbar(rows["auroc"], y[chosen], xerr=errors, fmt="o", color=colour, ms=5, label=label)
+    ax.axvline(limit, color=QUIET, ls="--", lw=1.5, label=f"limit, {limit:g}", zorder=0)
+    ax.set(yticks=y, yticklabels=table["kind"], ylim=(len(table) - 0.4, -0.6))
+    ax.set_xlim(right=1.005)
+    counts = ax.secondary_yaxis("right")
+    counts.set_yticks(y, [f"{n}" for n in table["positives"]])
+    counts.set_ylabel("held-out patients who have it")
+    counts.tick_params(length=0)
+    counts.spines["right"].set_visible(False)
+    ax.grid(axis="both")
+    ax.tick_params(axis="y", length=0)
     return ax

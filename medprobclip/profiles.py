@@ -19,6 +19,7 @@ class Profile:
     training: TrainingConfig = TrainingConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    showcase_px: int = field(default=224, metadata={"help": "edge of the pictures of notebook 01, pixels"})
     corpus_studies: int | None = field(
         default=None, metadata={"help": "studies of the default corpus, all when none"}
     )
@@ -33,6 +34,7 @@ PROFILES = {
                 "tiny-resnet", "tiny-bert", embed_dim=16, image_size=64, max_tokens=64, vocab_size=800
             ),
             TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-3),
+            showcase_px=64,
             corpus_studies=100,
         ),
         Profile(

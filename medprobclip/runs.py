@@ -10,6 +10,7 @@ from dataclasses import asdict, dataclass
 from itertools import combinations
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 from accelerate.utils import set_seed
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
@@ -21,6 +22,8 @@ from medprobclip.data.openi import build_openi_sim
 from medprobclip.data.studies import read_studies
 from medprobclip.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.encoders import build_model, build_tokenizer
+from medprobclip.evaluation.ceiling import reader_scores
+from medprobclip.evaluation.correspondence import same_coding
 from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.files import recovered_folder, write_json
 from medprobclip.model import MedProbCLIPModel
@@ -123,8 +126,10 @@ def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
 def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
     """Score the test studies with the run's best model; returns the retrieval table and the embeddings.
 
-    Sizes come from the checkpoint. The test set is scored once: `metrics.json` and
-    `embeddings.safetensors` in `out` are read back as long as checkpoint and test data are unchanged.
+    Sizes come from the checkpoint. Where the test table has expert `codes`, the retrieval table has mAP@R
+    with equal coding as relevant; where it has the `appearance` of simulated radiographs, the oracle
+    ceiling. The test set is scored once: `metrics.json` and `embeddings.safetensors` in `out` are read back
+    as long as checkpoint and test data are unchanged.
     Raises TrainingError when the training is not finished: a test set is no guide on the way.
     """
     out = Path(out)
@@ -145,13 +150,29 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
         f"{other} without a PA or AP view stand for themselves with their first image)"
     )
     embeddings = embed(model, dataset, progress=True)
-    rows = json.loads(
-        retrieval_table(embeddings.scores(model), embeddings.matches()).to_json(orient="records")
+    retrieval = retrieval_table(
+        embeddings.scores(model), embeddings.matches(), **correspondence(dataset.studies)
     )
+    rows = json.loads(retrieval.to_json(orient="records"))
     embeddings.save(stored)
     counts = {"studies": len(dataset), "left_out": dataset.left_out, "without_frontal_view": other}
     write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, **counts, "retrieval": rows})
     return read_table(rows), embeddings
+
+
+def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What a study table knows beyond its wording, for `retrieval_table`: bool and float `[N, N]`.
+
+    `relevant`, equal expert coding, from the column `codes`; `reader`, the scores of a perfect reader, from
+    the column `appearance`. A table without a column lacks its entry.
+    """
+    known = {}
+    if "codes" in studies:
+        ids = same_coding(studies["codes"])
+        known["relevant"] = ids[:, None] == ids
+    if "appearance" in studies:
+        known["reader"] = reader_scores(studies["appearance"].tolist())
+    return known
 
 
 def is_finished(out: Path) -> bool:

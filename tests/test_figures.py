@@ -1,4 +1,4 @@
-"""Figures: one maker each, listed with its notebook; the picture shows the numbers."""
+"""Figures: one function each, listed with who makes it; the picture shows the numbers."""
 
 import inspect
 import re
@@ -16,17 +16,26 @@ from medprobclip.evaluation.retrieval import DIRECTIONS, retrieval_table
 from medprobclip.headless import ROOT
 
 
-def test_list_makers_and_notebooks_agree():
-    makers = {
+def test_list_functions_notebooks_and_commands_agree():
+    functions = {
         name for name, f in inspect.getmembers(figures, inspect.isfunction)
         if f.__module__ == figures.__name__ and name != "save"
     }  # fmt: skip
-    assert makers == set(figures.FIGURES)
-    for path in sorted((ROOT / "notebooks").glob("*.ipynb")):
-        code = "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code")
-        listed = {name for name, entry in figures.FIGURES.items() if entry.notebook == path.stem}
-        assert set(re.findall(r'figures\.save\(\s*"(\w+)"', code)) == listed
-        assert set(re.findall(r"figures\.(\w+)\(", code)) - {"save"} == listed
+    assert functions == set(figures.FIGURES)
+    makers = {
+        path.stem: "\n".join(c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code")
+        for path in (ROOT / "notebooks").glob("*.ipynb")
+    }
+    makers |= {
+        f"medprobclip.{path.stem}": path.read_text(encoding="utf-8")
+        for path in (ROOT / "medprobclip").glob("*.py")
+    }
+    assert {entry.maker for entry in figures.FIGURES.values()} <= makers.keys()
+    for maker, code in makers.items():
+        listed = {name for name, entry in figures.FIGURES.items() if entry.maker == maker}
+        assert set(re.findall(r'figures\.save\(\s*"(\w+)"', code)) == listed, maker
+        assert set(re.findall(r"figures\.(\w+)\(", code)) - {"save"} == listed, maker
+        assert not listed or not maker.startswith("medprobclip.") or 'if __name__ == "__main__"' in code
 
 
 def test_committed_figures_are_the_listed_ones():
@@ -48,6 +57,40 @@ def test_save_writes_picture_and_numbers(tmp_path):
         figures.save("no_such_figure", plt.figure(), table, tmp_path)
 
 
+def test_contact_sheet_shows_every_film_and_its_corners():
+    pictures = np.zeros((3, 2, 2, 16, 16), np.uint8)
+    pictures[2, 1, 1] = 7  # third finding, lateral, with
+    boxes = np.tile([3, 4, 9, 11], (3, 2, 1))
+    figure = figures.contact_sheet(pictures, boxes, ["a", "b", "c"], ["x.", "y.", "z."])
+    axes = figure.axes
+    assert len(axes) == 12
+    assert [ax.get_title() for ax in axes[:4]] == [
+        "PA, without",
+        "PA, with",
+        "lateral, without",
+        "lateral, with",
+    ]
+    assert axes[11].images[0].get_array().max() == 7
+    assert not axes[10].lines
+    x = np.concatenate([line.get_xdata() for line in axes[11].lines])
+    y = np.concatenate([line.get_ydata() for line in axes[11].lines])
+    assert (x.min(), x.max(), y.min(), y.max()) == (2, 10, 3, 12)
+
+
+def test_rendered_truth_names_what_it_marks():
+    edges = {f"{view}_{e}": [2, 5] for view in ("pa", "lateral") for e in ("left", "top", "right", "bottom")}
+    found = pd.DataFrame({"kind": ["nodule", "effusion"], **edges})
+    table = pd.DataFrame({"group": ["nodule"], "studies": [9], "low": [1.0], "median": [2.0], "high": [4.0]})
+    image = np.zeros((16, 16), np.uint8)
+    figure = figures.rendered_truth(image, image, found, table)
+    legend = figure.subfigs[0].legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["nodule", "effusion"]
+    ranges = figure.subfigs[1].axes[0]
+    assert ranges.get_yticklabels()[0].get_text() == "nodule  (9)"
+    segment = ranges.containers[0].lines[2][0].get_segments()[0]
+    assert segment[:, 0].tolist() == [1.0, 4.0]
+
+
 def test_recall_points_stand_at_their_values():
     generator = np.random.default_rng(0)
     table = retrieval_table(generator.normal(size=(150, 150)) + 2 * np.eye(150), np.eye(150, dtype=bool))
@@ -56,6 +99,25 @@ def test_recall_points_stand_at_their_values():
     recalls = table[table["metric"].str.startswith("R@")]
     for y, direction in zip(points, DIRECTIONS, strict=True):
         np.testing.assert_allclose(y, recalls.loc[recalls["direction"] == direction, "value"])
+
+
+def test_the_ceiling_stands_beside_chance():
+    """Dashes at the numbers of the table, named in the legend; without a ceiling there is no such dash."""
+    relevant = np.kron(np.eye(15), np.ones((10, 10))) > 0
+    scores = np.random.default_rng(1).normal(size=(150, 150)) + relevant
+    table = retrieval_table(scores, np.eye(150, dtype=bool), relevant=relevant, reader=relevant / 10)
+    figure = figures.retrieval(table)
+    for ax, prefix in zip(figure.axes, ("R@", "mAP@R"), strict=True):
+        rows = table[table["metric"].str.startswith(prefix)]
+        drawn = np.concatenate([line.get_ydata() for line in ax.get_lines() if line.get_marker() == "_"])
+        shown = {round(float(y), 6) for y in drawn}
+        assert {round(y, 6) for name in ("ceiling", "chance") for y in rows[name]} <= shown
+        assert ax.get_ylim()[1] > rows[["high", "ceiling"]].max().max()
+    named = {text.get_text() for text in figure.legends[0].get_texts()}
+    assert named == {"ceiling", "chance", *DIRECTIONS.values()}
+    plain = figures.retrieval(table[table["metric"] != "mAP@R"].drop(columns=["ceiling", "attained"]))
+    assert len(plain.axes) == 1
+    assert "ceiling" not in {text.get_text() for text in plain.legends[0].get_texts()}
 
 
 def test_risk_coverage_draws_each_order():

@@ -11,10 +11,17 @@ from PIL import Image
 
 from medprobclip.data import openi
 from medprobclip.data.assets import fetch
+from medprobclip.data.corpus import image_paths
+from medprobclip.data.findings import side_choices
 from medprobclip.data.images import read_image
-from medprobclip.data.openi import build_openi_sim, read_openi_reports
+from medprobclip.data.openi import (
+    build_openi_sim,
+    read_openi_reports,
+    read_view_positions,
+    stated_sex,
+    taken_views,
+)
 from medprobclip.data.reports import same_text
-from medprobclip.data.simulate import image_paths
 from medprobclip.data.studies import COLUMNS, read_studies
 
 REPORT = """<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="{uid}"/><MedlineCitation><Abstract>
@@ -92,6 +99,39 @@ def test_counts_of_the_real_collection(reports):
     assert len(np.unique(same_text(distinct))) <= 2633
 
 
+def test_films_taken_follow_the_archive(reports):
+    """A single radiograph is the PA, or the lateral where its DICOM header says so."""
+    positions = read_view_positions(fetch("openi_image_metadata"))
+    assert (len(positions), positions["CXR1000_IM-0003-2001"]) == (7469, "PA")
+    views = reports["image_ids"].map(lambda ids: taken_views(ids, positions))
+    counts = views.value_counts().to_dict()
+    assert counts == {("pa", "lateral"): 3509, ("pa",): 411, ("lateral",): 35}
+    assert counts[("pa",)] + counts[("lateral",)] == (reports["image_ids"].map(len) == 1).sum()
+    assert taken_views(("a",), {"a": "LL"}) == ("lateral",)
+    assert taken_views(("a",), {"a": "AP"}) == taken_views(("b",), {}) == ("pa",)
+    assert taken_views((), {}) == taken_views(("a", "b"), {"a": "LL", "b": "LL"}) == ("pa", "lateral")
+
+
+def test_other_metadata_are_refused(tmp_path):
+    (tmp_path / "views.csv").write_text("a,b\n1,2\n")
+    with pytest.raises(ValueError, match=r"views\.csv: not OpenI's image metadata"):
+        read_view_positions(tmp_path / "views.csv")
+
+
+@pytest.mark.parametrize(
+    ("indication", "sex"),
+    [
+        ("XXXX-year-old female with cough", "female"),
+        ("Elderly MAN, chest pain", "male"),
+        ("Woman and man", ""),
+        ("Chest pain, mandible fracture", ""),
+        ("", ""),
+    ],
+)
+def test_sex_is_read_from_the_indication(indication, sex):
+    assert stated_sex(indication) == sex
+
+
 @pytest.fixture
 def drawn(monkeypatch):
     """Replaces the simulator by grey squares; gives the study ids it has drawn and when to interrupt it."""
@@ -99,14 +139,20 @@ def drawn(monkeypatch):
 
     def simulate_corpus(studies, folder, config, workers):
         folder.mkdir(parents=True, exist_ok=True)
-        for study_id in studies["study_id"]:
-            for path in image_paths(folder, study_id):
+        rows = []
+        for study_id, codes, views in studies[["study_id", "codes", "views"]].itertuples(index=False):
+            rows += [
+                {"study_id": study_id, "code": code, "side": side}
+                for code in codes
+                for side in (side_choices(code) or [()])[0]
+            ]
+            for path in image_paths(folder, study_id, views):
                 if not path.is_file() or read_image(path).shape[0] != config.size_px:
                     ids.append(study_id)
                     Image.new("L", (config.size_px, config.size_px), 90).save(path)
                 if len(ids) == interrupt_after[0]:
                     raise KeyboardInterrupt
-        return pd.DataFrame({"study_id": studies["study_id"]})
+        return pd.DataFrame(rows)
 
     monkeypatch.setattr(openi, "simulate_corpus", simulate_corpus)
     return ids, interrupt_after
@@ -115,8 +161,9 @@ def drawn(monkeypatch):
 def test_build_writes_the_published_schema_split_by_patient(tmp_path, drawn):
     studies = build_openi_sim(tmp_path, size_px=16, n_studies=40)
     assert studies.columns[:5].tolist() == list(COLUMNS)
-    assert {"patient_id", "codes", "split"} <= set(studies.columns)
-    assert studies["view_names"].unique().tolist() == [("PA", "LATERAL")]
+    assert {"patient_id", "codes", "sex", "appearance", "split"} <= set(studies.columns)
+    assert "views" not in studies
+    assert {("PA", "LATERAL"), ("PA",)} <= set(studies["view_names"])
     assert (studies["findings"].str.len() > 0).all()
     assert (studies["impression"].str.len() > 0).all()
     parts = {split: read_studies(tmp_path / f"{split}.csv") for split in ("train", "validate", "test")}
@@ -124,9 +171,11 @@ def test_build_writes_the_published_schema_split_by_patient(tmp_path, drawn):
     assert sorted(pd.concat(parts.values())["study_id"]) == sorted(studies["study_id"])
     for split, part in parts.items():
         assert (part["split"] == split).all()
-    pa, lateral = studies["image_paths"][0]
-    assert (pa.name, lateral.name) == tuple(f"{studies['study_id'][0]}_{v}.png" for v in ("pa", "lateral"))
-    assert len(pd.read_csv(tmp_path / "rendered.csv")) == 40
+    for study_id, paths, views in studies[["study_id", "image_paths", "view_names"]].itertuples(index=False):
+        assert [path.name for path in paths] == [f"{study_id}_{view.lower()}.png" for view in views]
+    for codes, entries in zip(studies["codes"], studies["appearance"], strict=True):
+        assert len(entries) == sum(bool(side_choices(code)) for code in codes)
+    assert len(pd.read_csv(tmp_path / "rendered.csv")) > 20
     assert json.loads((tmp_path / "corpus.json").read_text())["counts"]["studies"] == 40
 
 
@@ -139,7 +188,7 @@ def test_build_is_idempotent_and_makes_only_what_is_missing(tmp_path, drawn):
     assert ids == []
     assert (tmp_path / "studies.csv").stat().st_mtime_ns == stamp
     assert again.to_dict("list") == first.to_dict("list")
-    first["image_paths"][7][1].unlink()
+    first["image_paths"][7][-1].unlink()
     build_openi_sim(tmp_path, size_px=16, n_studies=20)
     assert ids == [first["study_id"][7]]
     build_openi_sim(tmp_path, size_px=16, n_studies=25)
@@ -153,8 +202,8 @@ def test_interrupted_build_resumes_to_the_same_corpus(tmp_path, drawn):
         build_openi_sim(tmp_path / "a", size_px=16, n_studies=20)
     assert not list((tmp_path / "a").glob("*.csv"))
     interrupt_after[0] = None
-    build_openi_sim(tmp_path / "a", size_px=16, n_studies=20)
-    assert len(ids) == 40  # nothing drawn twice
+    studies = build_openi_sim(tmp_path / "a", size_px=16, n_studies=20)
+    assert len(ids) == studies["image_paths"].map(len).sum()  # nothing drawn twice
     build_openi_sim(tmp_path / "b", size_px=16, n_studies=20)
     for name in ("studies.csv", "train.csv", "rendered.csv"):
         assert (tmp_path / "a" / name).read_bytes() == (tmp_path / "b" / name).read_bytes()

@@ -14,8 +14,14 @@ from PIL import Image
 import medprobclip.embedding
 import medprobclip.runs
 from medprobclip.data.augment import normalise
-from medprobclip.data.studies import read_studies
-from medprobclip.evaluation.retrieval import first_match_ranks, recall_at
+from medprobclip.data.studies import read_studies, write_studies
+from medprobclip.evaluation.retrieval import (
+    expected_map_at_r,
+    expected_recall_at,
+    expected_rsum,
+    first_match_ranks,
+    recall_at,
+)
 from medprobclip.runs import check_disjoint, evaluate_run, load_run, train_run
 from medprobclip.training import TrainingError
 
@@ -119,6 +125,44 @@ def test_metrics_agree_with_a_plain_evaluation(run, study_tables, monkeypatch, t
         assert found["median rank"] == np.median(ranks)
         for k in (1, 5, 10):
             assert found[f"R@{k}"] == pytest.approx(recall_at(ranks, k))
+
+
+def test_simulated_studies_are_scored_beside_the_ceiling(run, study_tables, tmp_path):
+    """The place of the opacity is drawn, its size and the study's number are not; one study is left out."""
+    copy = shutil.copytree(
+        run, tmp_path / "run", ignore=shutil.ignore_patterns("metrics.json", "embeddings.safetensors")
+    )
+    studies = read_studies(study_tables["test"])
+    places = [f"opacity.{i % 4:02b}" for i in range(12)]  # 01 and 10 differ by their order only
+    studies["codes"] = [(place, f"size {i // 4 % 2}") for i, place in enumerate(places)]
+    studies["appearance"] = [(), *((place,) for place in places[1:])]
+    studies.loc[5, "findings"] = ""
+    write_studies(studies, tmp_path / "test.csv")
+    table, embeddings = evaluate_run(copy, tmp_path / "test.csv")
+    kept = studies.drop(index=5)
+    assert embeddings.study_ids == kept["study_id"].tolist()
+    shown = kept["appearance"].tolist()
+    reader = np.array([[a == b for b in shown] for a in shown]) / 1.0
+    relevant = np.array([[a == b for b in kept["codes"]] for a in kept["codes"]])
+    model, _ = load_run(copy)
+    scores, matches = embeddings.scores(model), embeddings.matches()
+    of = table.set_index(["direction", "metric"])
+    for direction, turn in {"i2t": np.asarray, "t2i": np.transpose}.items():
+        for k in (1, 5, 10):
+            expected = expected_recall_at(turn(reader), turn(matches), k)
+            assert of.loc[(direction, f"R@{k}"), "ceiling"] == pytest.approx(expected)
+        row = of.loc[(direction, "mAP@R")]
+        assert row["ceiling"] == pytest.approx(expected_map_at_r(turn(reader), turn(relevant)))
+        assert row["value"] == pytest.approx(expected_map_at_r(turn(scores), turn(relevant)), abs=1e-4)
+    assert of.loc[("both", "RSUM"), "ceiling"] == pytest.approx(expected_rsum(reader, matches))
+    again, _ = evaluate_run(copy, tmp_path / "test.csv")
+    pd.testing.assert_frame_equal(table, again)
+
+
+def test_tables_without_codes_have_no_ceiling(run, study_tables):
+    table, _ = evaluate_run(run, study_tables["test"])
+    assert "ceiling" not in table
+    assert "mAP@R" not in set(table["metric"])
 
 
 def test_metrics_file_names_what_was_scored(run, study_tables):

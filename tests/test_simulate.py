@@ -1,24 +1,12 @@
-"""The simulator: same bytes whoever renders, the patient apart from the findings, resumable corpora."""
-
-import hashlib
-import json
-import os
+"""A study: recognisable pictures, same bytes for any threads, the patient apart from the findings."""
 
 import numpy as np
-import pandas as pd
 import pytest
 import torch
-from PIL import Image
 
-from medprobclip.data import simulate as module
 from medprobclip.data.anatomy import load_anatomy
-from medprobclip.data.simulate import (
-    SimulationConfig,
-    draw_patient,
-    image_paths,
-    simulate_corpus,
-    simulate_study,
-)
+from medprobclip.data.deformation import FRAME_MM, FRAME_TOP_MM, Deformation
+from medprobclip.data.simulate import SimulationConfig, _coarser, simulate_study
 
 CODES = ("Pleural Effusion/right/small", "Opacity/lung/base/left", "Cardiomegaly/mild", "Nipple Shadow")
 CONFIG = SimulationConfig()
@@ -27,19 +15,6 @@ CONFIG = SimulationConfig()
 @pytest.fixture(scope="module")
 def chest():
     return load_anatomy(2.5)
-
-
-def table(n):
-    codes = [CODES, ("normal",), ("Emphysema", "Scoliosis/mild"), ()]
-    return pd.DataFrame(
-        {"study_id": [f"CXR{i}" for i in range(n)], "codes": [codes[i % 4] for i in range(n)]}
-    )
-
-
-def digest(folder):
-    return {
-        p.name: hashlib.sha256(p.read_bytes()).hexdigest() for p in sorted(folder.rglob("*")) if p.is_file()
-    }
 
 
 def test_two_square_grey_pictures(chest):
@@ -54,8 +29,17 @@ def test_two_square_grey_pictures(chest):
 
 def test_heart_is_at_the_image_right(chest):
     """The patient's right is at the image's left, so the heart's mass lies right of the spine."""
-    pa = simulate_study("CXR9", (), CONFIG, chest).pa.astype(float)
-    assert pa[75:92, 70:88].mean() > pa[75:92, 40:58].mean() + 25
+    study = simulate_study("CXR9", (), CONFIG, chest)
+    heart, midline = chest.points["heart"], chest.points["carina"][0]
+    left = heart + [30, 0, 0]  # in the heart; and where it would be were the picture flipped
+    mirrored = [2 * midline - left[0], left[1], left[2]]
+    deformation = Deformation(chest, study.patient.shape, CONFIG.size_px)
+    film = deformation.to_film(np.stack([left, mirrored]))
+    columns = ((film[:, 0] - deformation.middle_x + FRAME_MM / 2) / CONFIG.pixel_mm).astype(int)
+    row = int((FRAME_TOP_MM - film[0, 2]) / CONFIG.pixel_mm)
+    assert columns[0] > 64 > columns[1]
+    inside, other = (study.pa[row - 3 : row + 4, c - 3 : c + 4].astype(float).mean() for c in columns)
+    assert inside > other + 25
 
 
 def test_same_bytes_for_any_number_of_threads(chest):
@@ -80,8 +64,9 @@ def test_order_of_codes_and_unknown_codes_change_nothing(chest):
 
 
 def test_patients_differ_and_do_not_depend_on_codes(chest):
-    assert draw_patient("CXR1", CONFIG).size != draw_patient("CXR2", CONFIG).size
-    assert draw_patient("CXR1", CONFIG) == draw_patient("CXR1", CONFIG)
+    one, two = (simulate_study(f"CXR{i}", CODES, CONFIG, chest).patient for i in (1, 2))
+    assert one.shape != two.shape
+    assert simulate_study("CXR1", (), CONFIG, chest).patient == one
     far = simulate_study("CXR1", ("Calcified Granuloma/lung/apex/right",), CONFIG, chest).pa[70:]
     same = simulate_study("CXR1", (), CONFIG, chest).pa[70:]
     assert np.abs(far.astype(int) - same).max() <= 3
@@ -108,64 +93,38 @@ def test_rendered_truth_is_complete(chest):
         assert row.pa_left <= row.x_mm / 2.5 <= row.pa_right + 1
         assert row.pa_top <= (320 - row.z_mm) / 2.5 <= row.pa_bottom + 1
         assert row.size_mm > 5
+        assert row.pa_conspicuity > 0.2
 
 
-def test_corpus_is_the_same_for_one_and_two_workers(tmp_path):
-    studies = table(18)  # enough to start the pool
-    one = simulate_corpus(studies, tmp_path / "one", CONFIG, workers=1)
-    two = simulate_corpus(studies, tmp_path / "two", CONFIG, workers=2)
-    assert digest(tmp_path / "one") == digest(tmp_path / "two")
-    pd.testing.assert_frame_equal(one, two)
-    assert len(one) == one["study_id"].isin(studies["study_id"]).sum() > 15
+def test_views_that_are_not_taken_do_not_change_the_others(chest):
+    both = simulate_study("CXR9", CODES, CONFIG, chest)
+    alone = simulate_study("CXR9", CODES, CONFIG, chest, views=("lateral",))
+    assert np.array_equal(alone.lateral, both.lateral)
+    with pytest.raises(ValueError, match="choose from"):
+        simulate_study("CXR9", CODES, CONFIG, chest, views=("PA",))
 
 
-def test_interrupted_corpus_resumes_and_mends(tmp_path, monkeypatch):
-    calls = []
-
-    def counted(study_id, *args):
-        calls.append(study_id)
-        if len(calls) == 4:
-            raise KeyboardInterrupt
-        return simulate_study(study_id, *args)
-
-    monkeypatch.setattr(module, "simulate_study", counted)
-    studies = table(6)
-    with pytest.raises(KeyboardInterrupt):
-        simulate_corpus(studies, tmp_path, CONFIG, workers=1)
-    assert not list(tmp_path.rglob("*.part"))
-    first = simulate_corpus(studies, tmp_path, CONFIG, workers=1)
-    assert calls == [f"CXR{i}" for i in (0, 1, 2, 3, 3, 4, 5)]  # nothing finished is made again
-
-    again = simulate_corpus(studies, tmp_path, CONFIG, workers=1)
-    assert len(calls) == 7
-    pd.testing.assert_frame_equal(first, again)
-
-    lost = image_paths(tmp_path, "CXR1")[0]
-    before = lost.read_bytes()
-    lost.unlink()
-    studies.at[2, "codes"] = ("Cardiomegaly",)
-    changed = simulate_corpus(studies, tmp_path, CONFIG, workers=1)
-    assert calls[7:] == ["CXR1", "CXR2"]  # the lost picture and the study with other codes
-    assert lost.read_bytes() == before
-    assert set(changed.loc[changed["study_id"] == "CXR2", "kind"]) == {"cardiomegaly"}
-    assert Image.open(lost).size == (128, 128)
+def test_sex_is_honoured(chest):
+    woman, man = (simulate_study("CXR9", (), CONFIG, chest, sex) for sex in ("female", "male"))
+    assert (woman.patient.sex, man.patient.sex) == ("female", "male")
+    assert np.abs(woman.pa.astype(int) - man.pa).mean() > 2
 
 
-def test_other_configuration_or_version_rebuilds(tmp_path, monkeypatch):
-    studies = table(2)
-    simulate_corpus(studies, tmp_path, CONFIG, workers=1)
-    old = [path.read_bytes() for path in image_paths(tmp_path, "CXR0")]
-    stamp = json.loads((tmp_path / "simulation.json").read_text())
-    (tmp_path / "simulation.json").write_text(json.dumps({**stamp, "version": -1}))
-    os.utime(image_paths(tmp_path, "CXR0")[0], (0, 0))
-    simulate_corpus(studies, tmp_path, CONFIG, workers=1)
-    assert image_paths(tmp_path, "CXR0")[0].stat().st_mtime > 0
-    simulate_corpus(studies, tmp_path, SimulationConfig(seed=7), workers=1)
-    assert [path.read_bytes() for path in image_paths(tmp_path, "CXR0")] != old
+@pytest.mark.parametrize("size", [224, 320])
+def test_larger_pictures_show_the_same_patient(size):
+    """Lungs, spine and heart lie where the small picture has them, and are sharper."""
+    config = SimulationConfig(size_px=size)
+    large = simulate_study("CXR9", ("Mass/lung/right",), config)
+    small = simulate_study("CXR9", ("Mass/lung/right",), CONFIG)
+    at = ((np.arange(128) + 0.5) * size / 128).astype(int)
+    for view in ("pa", "lateral"):
+        assert large.pictures[view].shape == (size, size)
+        a, b = (p.astype(float) for p in (large.pictures[view][np.ix_(at, at)], small.pictures[view]))
+        assert np.corrcoef(a.ravel(), b.ravel())[0, 1] > 0.97
 
 
-def test_coverage_is_written(tmp_path):
-    simulate_corpus(table(2), tmp_path, CONFIG, workers=1)
-    coverage = pd.read_csv(tmp_path / "coverage.csv").set_index("heading")
-    assert coverage.loc["Nipple Shadow", "undrawn"] == 1
-    assert coverage.loc["Cardiomegaly", "drawn"] == 1
+def test_coarser_is_the_block_mean():
+    volume = np.random.default_rng(0).random((9, 8, 6)).astype(np.float32)
+    expected = volume[:8, :8, :4].reshape(2, 4, 2, 4, 1, 4).mean((1, 3, 5))
+    np.testing.assert_allclose(_coarser(volume, 4), expected, rtol=1e-5)
+    assert _coarser(volume, 1).shape == volume.shape

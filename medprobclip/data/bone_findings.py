@@ -42,10 +42,11 @@ def degenerative_spine(canvas: Canvas, coding: Coding, side, rng, *, spurs=1.0, 
         angle = np.arctan2(v / half[1], (x - disc[0]) / half[0])
         front = np.clip(1.1 * np.sin(angle) + 0.35 + 0.5 * np.abs(np.cos(angle)), 0, 1) * (v > -0.5 * half[1])
         reach = 1.0 + (4.0 + rng.uniform(0, 5.0)) * strength / half[0]
-        spur = np.exp(-(((q - reach) / 0.16) ** 2)) * np.exp(-(((z - disc[2]) / 4.5) ** 2)) * front
+        rim = np.exp(-(((np.abs(z - disc[2]) - 2.5) / 2.5) ** 2))  # of the bodies above and below the disc
+        spur = np.exp(-(((q - reach) / 0.15) ** 2)) * rim * front
         canvas.add(
             where,
-            (strength * rng.uniform(0.7, 1.15) * (0.35 * plates * plate + 2.2 * spurs * spur)).astype(
+            (strength * rng.uniform(0.7, 1.15) * (0.35 * plates * plate + 1.1 * spurs * spur)).astype(
                 np.float32
             ),
         )
@@ -95,13 +96,13 @@ def wedge_vertebra(canvas: Canvas, coding: Coding, side, rng):
         body, half = canvas.anatomy.points[f"body/{name}"].astype(float), _half(canvas, str(name))
         front = body + [0, 0.5 * half[1], 0]
         squeeze = 7.0 * coding.severity**0.5
-        canvas.shape = canvas.shape.plus(
+        canvas.bend(
             bumps=(
                 Bump("z", -squeeze, tuple(front + [0, 0, 9]), (20.0, 15.0, 9.0)),
                 Bump("z", squeeze, tuple(front - [0, 0, 9]), (20.0, 15.0, 9.0)),
             )
         )
-        canvas.ball(body, half * [1, 1, 0.75], 3.0 + 0.5 * coding.severity, edge=0.2, in_lung=False)
+        canvas.ball(body, half * [1, 1, 0.75], 1.7 + 0.3 * coding.severity, edge=0.25, in_lung=False)
 
 
 def pale_bones(canvas: Canvas, coding: Coding, side, rng):
@@ -115,9 +116,10 @@ def pale_bones(canvas: Canvas, coding: Coding, side, rng):
 
 def _on_rib(canvas: Canvas, coding: Coding, side: str, rng) -> np.ndarray:
     """A point on a rib where it stands free beside the spine and the heart."""
-    number = int(rng.integers(4, 9))
-    rib = canvas.anatomy.points[f"rib/{side}/{number}"]
-    outer = rib[np.abs(rib[:, 0] - canvas.anatomy.points["carina"][0]) > 62]
+    points = canvas.anatomy.points
+    rib = points[f"rib/{side}/{int(rng.integers(4, 9))}"]
+    free = rib[:, 2] > points[f"dome/{side}"][2] + 8  # not hidden by the abdomen
+    outer = rib[free & (np.abs(rib[:, 0] - points["carina"][0]) > 62)]
     middle = np.median(outer[:, 1])
     if "posterior" in coding.words:
         outer = outer[outer[:, 1] < middle]
@@ -132,8 +134,8 @@ def rib_fracture(canvas: Canvas, coding: Coding, side, rng):
     first = _on_rib(canvas, coding, side, rng)
     for i in range(count):
         spot = first if i == 0 else _on_rib(canvas, coding, side, rng)
-        canvas.ball(spot, np.array([8.5, 9.0, 8.0]) * coding.severity**0.3, 3.0, edge=0.3, in_lung=False)
-        canvas.shape = canvas.shape.plus(bumps=(Bump("z", 4.0, tuple(spot), (9.0, 9.0, 9.0)),))
+        canvas.ball(spot, np.array([8.0, 7.0, 6.0]) * coding.severity**0.3, 2.8, edge=0.35, in_lung=False)
+        canvas.bend(bumps=(Bump("z", 4.0, tuple(spot), (9.0, 9.0, 9.0)),))
 
 
 def clavicle_fracture(canvas: Canvas, coding: Coding, side, rng):
@@ -143,8 +145,8 @@ def clavicle_fracture(canvas: Canvas, coding: Coding, side, rng):
         np.abs(bone[:, 2] - np.quantile(bone[:, 2], 0.3)) < 5
     ]  # the outer third may lie above the film
     spot = inner[np.linalg.norm(inner - inner.mean(0), axis=1).argmin()].astype(float)
-    canvas.ball(spot, 10.0 * coding.severity**0.3, 3.2, edge=0.3, in_lung=False)
-    canvas.shape = canvas.shape.plus(bumps=(Bump("z", 6.0, tuple(spot), (12.0, 14.0, 12.0)),))
+    canvas.ball(spot, 8.5 * coding.severity**0.3, 2.5, edge=0.35, in_lung=False)
+    canvas.bend(bumps=(Bump("z", 6.0, tuple(spot), (12.0, 14.0, 12.0)),))
 
 
 def sternum_fracture(canvas: Canvas, coding: Coding, side, rng):
@@ -152,7 +154,7 @@ def sternum_fracture(canvas: Canvas, coding: Coding, side, rng):
     bone = canvas.anatomy.points["sternum"]
     spot = np.median(bone, axis=0).astype(float)
     canvas.ball(spot, [12, 8, 7], 2.8, edge=0.3, in_lung=False)
-    canvas.shape = canvas.shape.plus(bumps=(Bump("y", 5.0, tuple(spot + [0, 0, 8]), (25.0, 15.0, 10.0)),))
+    canvas.bend(bumps=(Bump("y", 5.0, tuple(spot + [0, 0, 8]), (25.0, 15.0, 10.0)),))
 
 
 def bone_injury(canvas: Canvas, coding: Coding, side, rng):

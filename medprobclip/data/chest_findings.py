@@ -22,15 +22,21 @@ def effusion(canvas: Canvas, coding: Coding, side, rng, *, level=None, climb=Non
         level += rng.uniform(-3, 3)
     climb = climb or np.interp(coding.severity, [0.6, 1.0, 1.7], [24, 32, 46])
     top = level + climb + 12
-    where, (_, _, z) = canvas.box(low, [high[0], high[1], top])
+    where, (x, y, z) = canvas.box(low, [high[0], high[1], top])
     depth = canvas.anatomy.depth_mm[where]
-    surface = level + climb * (0.7 * np.exp(-depth / 8.0) + 0.3 * np.exp(-depth / 25.0))
+    inner, outer = points["carina"][0], low[0] if side == "right" else high[0]
+    lateral = np.clip((x - inner) / (outer - inner), 0, 1)  # the film of fluid is thickest at the side
+    climb = climb * (0.30 + 0.70 * lateral**1.5)
+    surface = level + climb * (0.55 * np.exp(-depth / 10.0) + 0.45 * np.exp(-depth / 42.0))
     surface = surface + 1.5 * canvas.texture(where, 24.0, rng)
-    lung = np.clip(canvas.lung(where, side), 0, 1)
-    soft = 1 / (1 + np.exp(np.clip((z - surface) / 3.0, -30, 30)))
+    # the lung's edge as well: no rim of air is left
+    lung = np.clip(6 * canvas.smooth(canvas.lung(where, side), 2.0), 0, 1)
+    soft = 1 / (1 + np.exp(np.clip((z - surface) / 4.5, -30, 30)))
+    if "posterior" in coding.words:  # pooled in the posterior sulcus only: for the lateral view to show
+        soft = soft / (1 + np.exp(np.clip((y - low[1] - 0.35 * (high[1] - low[1])) / 5.0, -30, 30)))
     canvas.fill(where, (soft * lung).astype(np.float32), 1.0)
     pressed = np.exp(-np.clip(z - level, 0, None) / 16.0) * (z > level - 4)  # lung squeezed above the fluid
-    canvas.volume[where] += (0.10 * coding.severity * pressed * lung * (1 - soft)).astype(np.float32)
+    canvas.add(where, 0.10 * coding.severity * pressed * lung * (1 - soft), point=False)
 
 
 def blunted_angle(canvas: Canvas, coding: Coding, side, rng):
@@ -46,7 +52,9 @@ def pneumothorax(canvas: Canvas, coding: Coding, side, rng):
     low, high = points[f"lung_low/{side}"], points[f"lung_high/{side}"]
     where, (_, _, z) = canvas.box(low, high)
     t = np.clip((z - low[2]) / (high[2] - low[2]), 0, 1)
-    above = np.clip((z - points[f"dome/{side}"][2] - 12) / 30.0, 0, 1)  # the lung rests on the diaphragm
+    # the lung rests on the diaphragm; an apical one is a cap
+    foot = high[2] - 75 if coding.region == "apex" else points[f"dome/{side}"][2] + 12
+    above = np.clip((z - foot) / 30.0, 0, 1)
     width = (28.0 * coding.severity**0.7) * (0.3 + 0.7 * t**1.5) * above
     depth = canvas.anatomy.depth_mm[where]
     lung = np.clip(canvas.lung(where, side), 0, 1)
@@ -54,7 +62,7 @@ def pneumothorax(canvas: Canvas, coding: Coding, side, rng):
     canvas.blend(where, air.astype(np.float32), 0.0)
     line = np.exp(-(((depth - width - 1.5) / (0.8 * canvas.anatomy.voxel_mm)) ** 2)) * (width > 2)
     collapse = (depth > width + 1) * 0.15 * coding.severity**0.5
-    canvas.volume[where] += ((0.45 * line + collapse) * lung).astype(np.float32)
+    canvas.add(where, (0.45 * line + collapse) * lung, point=False)
 
 
 def pleural_thickening(canvas: Canvas, coding: Coding, side, rng):
@@ -113,24 +121,24 @@ def aortic_calcification(canvas: Canvas, coding: Coding, side, rng):
     points = canvas.anatomy.points
     knob, arch = points["aortic_knob"], points["aorta_arch"]
     centre = (knob + arch) / 2
-    for depth in (-9.0, 0.0, 9.0):  # the arc seen from the front follows the knob's outer edge
-        angles = np.linspace(-0.6, 2.0, 22) + rng.uniform(-0.15, 0.15)
-        depth = depth + 11 * np.sin(1.3 * angles + rng.uniform(0, 6))
-        ring = np.stack(
-            [centre[0] + 17 * np.cos(angles), knob[1] + depth, centre[2] - 2 + 17 * np.sin(angles)], 1
-        )
-        canvas.wire(ring, 52.0 * coding.severity**0.5)
-    angles = np.linspace(0.1, 3.0, 24)  # and from the side follows the arch
-    canvas.wire(
-        np.stack(
-            [arch[0] + 0 * angles, arch[1] + 30 * np.cos(angles), arch[2] - 12 + 24 * np.sin(angles)], 1
-        ),
-        60.0 * coding.severity**0.5,
-    )
+    amount = 15.0 * coding.severity**0.5
+    for _ in range(9):  # plaques; seen from the front they follow the knob's outer edge ...
+        start = rng.uniform(-0.6, 1.6)
+        angles = np.linspace(start, start + rng.uniform(0.3, 0.8), 8)
+        depth = rng.uniform(-12, 12) + rng.normal(0, 2, 8).cumsum()
+        ring = [centre[0] + 17 * np.cos(angles), knob[1] + depth, centre[2] - 2 + 17 * np.sin(angles)]
+        canvas.wire(np.stack(ring, 1), amount * rng.uniform(0.6, 1.4))
+    for _ in range(7):  # ... and from the side the arch
+        start = rng.uniform(0.1, 2.6)
+        angles = np.linspace(start, start + rng.uniform(0.2, 0.6), 8)
+        across = rng.uniform(-9, 9) + rng.normal(0, 1.5, 8).cumsum()
+        bow = [arch[0] + across, arch[1] + 30 * np.cos(angles), arch[2] - 12 + 24 * np.sin(angles)]
+        canvas.wire(np.stack(bow, 1), amount * rng.uniform(0.6, 1.4))
 
 
 def mediastinum(canvas: Canvas, coding: Coding, side, rng):
-    """A wide upper mediastinum."""
+    """A wide upper mediastinum, on the side that the code names or on both."""
+    side = coding.side or side
     points = canvas.anatomy.points
     trachea = points["trachea"].astype(float)
     path = trachea[(trachea[:, 2] > points["carina"][2] - 5) & (trachea[:, 2] < points["carina"][2] + 75)][
@@ -138,34 +146,29 @@ def mediastinum(canvas: Canvas, coding: Coding, side, rng):
     ]
     for step in (-1.0,) if side == "right" else (1.0,) if side == "left" else (-1.0, 1.0):
         wave = rng.uniform(0, 3)
-        edge = points["hilum/left" if step > 0 else "hilum/right"][0] - step * 8
-        column = path + np.stack(
-            [
-                edge - path[:, 0] + step * 3 * np.sin(path[:, 2] / 9 + wave),
-                6 + 0 * path[:, 0],
-                0 * path[:, 0],
-            ],
-            1,
-        )
-        canvas.tube(column, 18.0 * coding.severity**0.5, 1.05)
+        rise = (path[:, 2] - path[0, 2]) / (path[-1, 2] - path[0, 2])
+        out = step * (20 + 3 * np.sin(4 * rise + wave))
+        column = path + np.stack([out, 6 + 0 * out, 0 * out], 1)
+        reach = 27.0 * coding.severity**0.5 * (1 - 0.25 * rise**2)
+        canvas.tube(column, reach, 1.05, edge_mm=3.0)
 
 
 def hiatal_hernia(canvas: Canvas, coding: Coding, side, rng):
     """Stomach behind the heart: a round mass with an air-fluid level."""
     points = canvas.anatomy.points
-    size = 29.0 * coding.severity**0.55
+    size = 33.0 * coding.severity**0.55
     centre = points["hiatus"] + [6 + rng.uniform(-4, 8), -14, 0.75 * size + 8]
     where, (x, y, z) = canvas.around(centre, size * 1.3)
     q = np.sqrt(((x - centre[0]) / 1.15) ** 2 + (y - centre[1]) ** 2 + (z - centre[2]) ** 2) / size
-    inside = 1 / (1 + np.exp(np.clip((q - 1) * 16, -30, 30)))
+    inside = 1 / (1 + np.exp(np.clip((q - 1) * 12, -30, 30)))
     spine = canvas.volume[where] > 1.15
     canvas.fill(where, (inside * ~spine).astype(np.float32), 1.05)
     air = (
         1
-        / (1 + np.exp(np.clip((q - 0.86) * 22, -30, 30)))
-        / (1 + np.exp(-np.clip((z - centre[2] - 0.1 * size), -30, 30)))
+        / (1 + np.exp(np.clip((q - 0.82) * 16, -30, 30)))
+        / (1 + np.exp(-np.clip((z - centre[2] - 0.25 * size) / 1.5, -30, 30)))
     )
-    canvas.blend(where, (air * ~spine).astype(np.float32), 0.0)
+    canvas.blend(where, (air * ~spine).astype(np.float32), 0.1)
 
 
 def raised_diaphragm(canvas: Canvas, coding: Coding, side, rng, *, amount=30.0):

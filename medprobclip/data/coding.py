@@ -16,19 +16,19 @@ SEVERITY = {
     "large": 1.6,
     "severe": 1.7,
 }
-REGIONS = (
-    "upper lobe",
-    "middle lobe",
-    "lower lobe",
-    "lingula",
-    "base",
-    "apex",
-    "hilum",
+REGIONS = (  # the narrower place first: of `base/retrocardiac` the second counts
     "retrocardiac",
     "costophrenic angle",
+    "cardiophrenic angle",
+    "lingula",
+    "middle lobe",
+    "apex",
+    "hilum",
+    "upper lobe",
+    "lower lobe",
+    "base",
     "paratracheal",
     "mediastinum",
-    "cardiophrenic angle",
     "trachea, carina",
 )
 SIDED_REGIONS = {"middle lobe": "right", "lingula": "left", "retrocardiac": "left"}

@@ -8,6 +8,7 @@ y from back to front, z upwards.
 """
 
 from dataclasses import dataclass, field, replace
+from functools import cache
 
 import numpy as np
 import torch
@@ -82,7 +83,7 @@ class Deformation:
         nz, ny, nx = anatomy.shape
         self.extent = np.array([nx, ny, nz]) * anatomy.voxel_mm  # x, y, z
         self.middle_x = self.extent[0] / 2
-        self.centre_y = 140.0  # depth about which the chest turns: between heart and spine
+        self.centre_y = 152.0  # depth about which the chest turns: between heart and spine
         self.centre_z = FRAME_TOP_MM - FRAME_MM / 2
         step = max(1, round(CAVITY_STEP_MM / anatomy.voxel_mm))
         self._cavity, self._cavity_mm = anatomy.cavity[::step, ::step, ::step], step * anatomy.voxel_mm
@@ -96,7 +97,8 @@ class Deformation:
         turn = np.deg2rad(s.roll_deg)
         u, v = x - self.middle_x - s.shift[0], z - self.centre_z - s.shift[1]
         x1 = self.middle_x + (np.cos(turn) * u + np.sin(turn) * v) / s.size[0]
-        z1 = self.centre_z + (np.cos(turn) * v - np.sin(turn) * u) / s.size[2]
+        above = FRAME_TOP_MM - self.centre_z  # of whatever size, the apices are centred below the upper edge
+        z1 = self.centre_z + above + (np.cos(turn) * v - np.sin(turn) * u - above) / s.size[2]
         z1 = z1 - s.tilt * (y - self.centre_y)
         moved = self._local(2, x, y, z) + self._bumps("z", x1, y, z1)
         if any(s.dome_mm):
@@ -131,7 +133,7 @@ class Deformation:
         x2, y2 = self.second(x1, y, z1)
         return np.stack([x2, y2, z1], 1)
 
-    def to_film(self, points: np.ndarray, steps: int = 16) -> np.ndarray:
+    def to_film(self, points: np.ndarray, steps: int = 10) -> np.ndarray:
         """The inverse, by damped fixed-point iteration: where points of the prepared chest end up."""
         target = np.asarray(points, float)
         current = target.copy()
@@ -140,12 +142,13 @@ class Deformation:
         return current
 
     # -- resampling --
-    def apply(self, volume: np.ndarray, size_px: int | None = None) -> np.ndarray:
-        """Deform a volume [Z, Y, X] covering the same extent -> [Y, S, S]: depth, height (upwards), width."""
+    def apply(self, volumes: np.ndarray, size_px: int | None = None) -> np.ndarray:
+        """Deform volumes [C, Z, Y, X] covering the same extent -> [C, Y, S, S]: depth, height (upwards),
+        width. Several cost much less than as many calls."""
         size = size_px or self.size_px
-        nz, ny, nx = volume.shape
+        _, nz, ny, nx = volumes.shape
         span = self.extent
-        source = torch.from_numpy(np.ascontiguousarray(volume, np.float32))
+        source = torch.from_numpy(np.ascontiguousarray(volumes, np.float32)).transpose(0, 1)
         node_x, node_y, node_z = (np.linspace(0, 1, max(3, round(e / NODE_MM) + 1)) for e in span)
         # second step: voxel centres of the volume's own x, y, z
         x, y, z = (
@@ -153,17 +156,17 @@ class Deformation:
         )
         x2, y2 = self.second(x[None, None, :], y[None, :, None], z[:, None, None])
         grid = _dense(_unit(x2, span[0]), _unit(y2, span[1]), nz, ny, nx)
-        planes = F.grid_sample(source[:, None], grid, padding_mode="border", align_corners=False)[:, 0]
+        planes = F.grid_sample(source, grid, padding_mode="border", align_corners=False)
         # first step: pixel centres of the film
         low_x, low_z = self.middle_x - FRAME_MM / 2, FRAME_TOP_MM - FRAME_MM
         fx = low_x + _nodes(node_x, size, FRAME_MM)
         fz = low_z + _nodes(node_z, size, FRAME_MM)
         x1, z1 = self.first(fx[None, None, :], y[:, None, None], fz[None, :, None])
         grid = _dense(_unit(x1, span[0]), _unit(z1, span[2]), ny, size, size)
-        planes = planes.permute(1, 0, 2).contiguous()
-        # above the CT's last slice neck and shoulders are continued by their mirror image
-        out = F.grid_sample(planes[:, None], grid, padding_mode="reflection", align_corners=False)
-        return out[:, 0].numpy()
+        planes = planes.permute(2, 1, 0, 3).contiguous()  # [Y, C, Z, X]
+        # above the CT's last slice neck and shoulders are continued as they are there
+        out = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
+        return out.transpose(0, 1).numpy()
 
     # -- pieces --
     def _inside(self, x, y, z):
@@ -237,8 +240,19 @@ def _unit(position: np.ndarray, extent: float) -> np.ndarray:
 def _dense(u: np.ndarray, v: np.ndarray, batch: int, height: int, width: int) -> torch.Tensor:
     """Coarse sampling positions [b, h, w] -> [batch, height, width, 2], linear in between."""
     coarse = np.stack(np.broadcast_arrays(u, v), 1).astype(np.float32)  # [b, 2, h, w]
-    at = np.linspace(0, len(coarse) - 1, batch)
-    lower = np.minimum(at.astype(int), len(coarse) - 2)
-    part = (at - lower).astype(np.float32)[:, None, None, None]
-    along = torch.from_numpy(coarse[lower] * (1 - part) + coarse[lower + 1] * part)
-    return F.interpolate(along, size=(height, width), mode="bilinear", align_corners=True).permute(0, 2, 3, 1)
+    along, down, across = (
+        torch.from_numpy(_linear(n, m))
+        for n, m in zip((batch, height, width), np.array(coarse.shape)[[0, 2, 3]], strict=True)
+    )
+    planes = torch.tensordot(along, torch.from_numpy(coarse), dims=1)  # [batch, 2, h, w]
+    return (down @ (planes @ across.T)).permute(0, 2, 3, 1)  # three times as fast as F.interpolate
+
+
+@cache
+def _linear(n: int, nodes: int) -> np.ndarray:
+    """Weights [n, nodes] of linear interpolation at n even steps from the first to the last node."""
+    at = np.linspace(0, nodes - 1, n)
+    lower = np.minimum(at.astype(int), nodes - 2)
+    weights = np.zeros((n, nodes), np.float32)
+    weights[np.arange(n), lower], weights[np.arange(n), lower + 1] = 1 - (at - lower), at - lower
+    return weights

@@ -10,9 +10,9 @@ from medprobclip.data.bone_findings import degenerative_spine
 from medprobclip.data.coding import Coding
 from medprobclip.data.edits import Canvas
 
-CATHETER_MM2 = 60.0  # a 7 F silicone line with barium
-LEAD_MM2 = 60.0  # a pacing lead: metal coil
-STEEL_MM2 = 75.0  # a sternal wire
+CATHETER_MM2 = 34.0  # a 7 F silicone line with barium
+LEAD_MM2 = 34.0  # a pacing lead: metal coil
+STEEL_MM2 = 55.0  # a sternal wire
 
 
 def _curve(nodes, n: int = 60) -> np.ndarray:
@@ -76,7 +76,7 @@ def pacemaker(canvas: Canvas, coding: Coding, side, rng):
     where, (x, y, z) = canvas.around(can, [32, 14, 30])
     q = (np.abs((x - can[0]) / 21) ** 3 + np.abs((z - can[2]) / 19) ** 3) + np.abs((y - can[1]) / 6.5) ** 4
     weight = 1 / (1 + np.exp(np.clip((q - 1) * 7, -30, 30)))
-    canvas.fill(where, weight.astype(np.float32), 7.0)
+    canvas.fill(where, weight.astype(np.float32), 12.0)
     svc, heart = points["svc"].astype(float), points["heart"].astype(float)
     low = points["heart_low"]
     atrium = np.array([low[0] + 24, heart[1] + 14, heart[2] + 2])
@@ -242,15 +242,18 @@ def spinal_fusion(canvas: Canvas, coding: Coding, side, rng):
 
 
 def poor_technique(canvas: Canvas, coding: Coding, side, rng):
-    """A technically poor image: turned patient, too little dose, or badly centred."""
-    fault = int(rng.integers(3))
+    """A technically poor image: turned patient, leaning patient, too little dose, or a chest cut off."""
+    fault = int(rng.integers(4))
     sign = 1.0 if rng.random() < 0.5 else -1.0
     whole = (np.array([60.0, 50.0, 60.0]), np.array([280.0, 200.0, 300.0]))
     if fault == 0:
         canvas.reshape(*whole, rotation_deg=sign * rng.uniform(9, 13))
     elif fault == 1:
         canvas.reshape(*whole, roll_deg=sign * rng.uniform(5, 8), shift=(sign * 14.0, -8.0))
+    elif fault == 3:  # the bases or one side lie outside the film
+        cut = (0.0, -42.0) if rng.random() < 0.5 else (sign * 40.0, 0.0)
+        canvas.reshape(*whole, shift=cut)
+        return
     else:
         canvas.reshape(*whole)
-    canvas.film["dose"] = 0.02 if fault == 2 else 0.12
-    canvas.film["darker"] = sign * (0.30 if fault == 2 else 0.18)
+    canvas.fault(dose=0.02 if fault == 2 else 0.12, darker=sign * (0.30 if fault == 2 else 0.18))

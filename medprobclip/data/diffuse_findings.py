@@ -14,7 +14,7 @@ def interstitial(canvas, coding: Coding, side, rng, *, gain=1.0):
     """A net of thin lines and thick vessels, coarser towards the base."""
     low, high = (canvas.anatomy.points[f"lung_{end}/{side}"] for end in ("low", "high"))
     where, (_, _, z) = canvas.box(low, high)
-    net = np.maximum(0, 1 - np.abs(canvas.texture(where, 6.5, rng)) * 2.2)
+    net = np.maximum(0, 1 - np.abs(canvas.texture(where, 10.0, rng)) * 3.2)
     net = net * np.clip(0.8 + 0.5 * canvas.texture(where, 40.0, rng), 0.15, 1.6)
     focus = _zone(canvas, coding, side, z)
     amount = 0.42 * gain * coding.severity**0.5
@@ -56,10 +56,12 @@ def oedema(canvas, coding: Coding, side, rng):
         )
 
 
-def emphysema(canvas, coding: Coding, side, rng, *, spread=16.0, thinning=0.6):
+def emphysema(canvas, coding: Coding, side, rng, *, spread=13.0, thinning=0.6):
     """Less tissue, unevenly and more at the apices, with low flat domes and a deep chest."""
     where, z = _lung_box(canvas, side)
     holes = np.clip(0.75 + 0.5 * canvas.texture(where, 26.0, rng), 0, 1.4)
+    if coding.region:
+        holes = holes * _zone(canvas, coding, side, z)
     share = np.clip(thinning * coding.severity**0.5 * holes, 0, 0.85) * canvas.lung(where, side)
     canvas.add(where, (-share * np.minimum(canvas.volume[where], 0.5)).astype(np.float32))
     hyperinflation(canvas, coding, side, rng, amount=spread, mark=False)
@@ -104,7 +106,7 @@ def volume_loss(canvas, coding: Coding, side, rng):
 def reshape_lung(canvas: Canvas, side: str, mark: bool, **change) -> None:
     points = canvas.anatomy.points
     if not mark:
-        canvas.shape = canvas.shape.plus(**change)
+        canvas.bend(**change)
         return
     low, high = points[f"lung_low/{side}"], points[f"lung_high/{side}"]
     canvas.reshape(low, [high[0], high[1], points[f"dome/{side}"][2] + 75], **change)

@@ -3,6 +3,7 @@
 Lengths are mm, attenuation is relative to water (lung 0.2, water 1, cortical bone 2-3, metal about 20).
 """
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -19,10 +20,14 @@ NOISE_VOXELS = 80  # period of the texture
 
 @dataclass
 class Mark:
-    """Where the prepared chest was changed, and by how much."""
+    """One change: of attenuation (`where`, `delta`), of shape (`change`) or of the film (`film`)."""
 
-    points: np.ndarray  # [n, 3] mm, a sample of the changed voxels
-    attenuation: float  # largest change in magnitude, signed (water = 1); 0 for changes of shape
+    points: np.ndarray | None = None  # [n, 3] mm, a sample of what changed; None: not worth pointing at
+    attenuation: float = 0.0  # largest change in magnitude, signed (water = 1); 0 for changes of shape
+    where: tuple[slice, slice, slice] | None = None  # [Z, Y, X]
+    delta: np.ndarray | None = None  # added to the volume there
+    change: dict = field(default_factory=dict)  # arguments of `Shape.plus`
+    film: dict[str, float] = field(default_factory=dict)  # technical faults: arguments of `develop`
 
 
 @dataclass
@@ -30,13 +35,54 @@ class Canvas:
     """A patient in the making: attenuation, shape, and the marks of everything drawn so far."""
 
     anatomy: Anatomy
-    shape: Shape
-    volume: np.ndarray = field(init=False)
+    patient: Shape  # before any finding
+    volume: np.ndarray  # [Z, Y, X], changed in place
     marks: list[Mark] = field(default_factory=list)
-    film: dict[str, float] = field(default_factory=dict)  # technical faults: arguments of `develop`
 
-    def __post_init__(self):
-        self.volume = self.anatomy.attenuation.copy()
+    # -- what the marks add up to --
+    @property
+    def shape(self) -> Shape:
+        return self.shape_without([])
+
+    @property
+    def film(self) -> dict[str, float]:
+        return self.film_without([])
+
+    def shape_without(self, marks: Sequence[Mark]) -> Shape:
+        """The patient's shape had these marks not been made."""
+        shape = self.patient
+        for mark in self._but(marks):
+            if mark.change:
+                shape = shape.plus(**mark.change)
+        return shape
+
+    def film_without(self, marks: Sequence[Mark]) -> dict[str, float]:
+        """The film's faults had these marks not been made; of two faults of a kind the later one counts."""
+        return {key: value for mark in self._but(marks) for key, value in mark.film.items()}
+
+    def part_without(self, marks: Sequence[Mark], align: int = 1) -> tuple[tuple[slice, ...], np.ndarray]:
+        """The attenuation had these marks not been made, in a box around them (at least a block).
+
+        Returns:
+            the box, its corners at multiples of `align` voxels (or at the far edge), and the values in it.
+        """
+        edits = [mark for mark in marks if mark.delta is not None]
+        starts = [min((mark.where[axis].start for mark in edits), default=0) for axis in range(3)]
+        stops = [max((mark.where[axis].stop for mark in edits), default=1) for axis in range(3)]
+        box = tuple(
+            slice(a // align * align, -(-b // align) * align) for a, b in zip(starts, stops, strict=True)
+        )
+        part = self.volume[box].copy()
+        for mark in edits:
+            inner = tuple(
+                slice(w.start - b.start, w.stop - b.start) for w, b in zip(mark.where, box, strict=True)
+            )
+            part[inner] = np.maximum(part[inner] - mark.delta, 0)
+        return box, part
+
+    def _but(self, marks: Sequence[Mark]) -> list[Mark]:
+        leave = {id(mark) for mark in marks}
+        return [mark for mark in self.marks if id(mark) not in leave]
 
     # -- where --
     def box(self, low, high) -> tuple[tuple[slice, slice, slice], tuple[np.ndarray, np.ndarray, np.ndarray]]:
@@ -88,27 +134,40 @@ class Canvas:
         """Like `blend`, but never makes anything thinner."""
         self.add(where, weight * np.maximum(target - self.volume[where], 0))
 
-    def add(self, where, delta: np.ndarray) -> None:
-        """Add a change of attenuation (no voxel goes below air) and mark it."""
+    def add(self, where, delta: np.ndarray, point: bool = True) -> None:
+        """Add a change of attenuation (no voxel goes below air) and mark it.
+
+        `point=False`: what goes along with a finding (haze, pressed lung) and does not say where it is.
+        """
         part = self.volume[where]
-        delta = np.maximum(delta, -part)
+        delta = np.maximum(delta, -part).astype(np.float32)
         part += delta
         size = np.abs(delta)
         top = float(size.max(initial=0))
         if top < 1e-3:
+            return
+        if not point:
+            self.marks.append(Mark(where=where, delta=delta))
             return
         at = np.argwhere(size > MARKED_SHARE * top)
         at = at[:: max(1, len(at) // 400)]
         corner = np.array([s.start for s in where])
         points = ((at + corner)[:, ::-1] + 0.5) * self.anatomy.voxel_mm
         extreme = delta.reshape(-1)[size.argmax()]
-        self.marks.append(Mark(points.astype(np.float32), float(extreme)))
+        self.marks.append(Mark(points.astype(np.float32), float(extreme), where, delta))
 
     def reshape(self, low, high, **change) -> None:
         """Change the shape (see `Shape.plus`); the mark is the box where it shows."""
-        self.shape = self.shape.plus(**change)
         corners = np.stack(np.meshgrid(*zip(low, high, strict=True), indexing="ij"), -1).reshape(-1, 3)
-        self.marks.append(Mark(corners.astype(np.float32), 0.0))
+        self.marks.append(Mark(corners.astype(np.float32), change=change))
+
+    def bend(self, **change) -> None:
+        """A change of shape that goes along with a finding and does not say where it is."""
+        self.marks.append(Mark(change=change))
+
+    def fault(self, **film) -> None:
+        """A technical fault: arguments of `develop`."""
+        self.marks.append(Mark(film=film))
 
     # -- forms --
     def ball(
@@ -203,7 +262,9 @@ class Canvas:
             np.add.at(delta, tuple((low + corner).T), (amount * share).astype(np.float32))
         self.add(where, delta)
 
-    def tube(self, path: np.ndarray, radius, target: float, in_lung: bool = True) -> None:
+    def tube(
+        self, path: np.ndarray, radius, target: float, in_lung: bool = True, edge_mm: float = 1.0
+    ) -> None:
         """A thick soft-tissue tube around points [n, 3]; radius is a number or one per point."""
         path = np.asarray(path, float)
         radii = np.broadcast_to(np.asarray(radius, float), len(path))
@@ -213,7 +274,8 @@ class Canvas:
             zs = np.abs(z[:, 0, 0] - point[2]) < r + 4
             distance = np.sqrt((x - point[0]) ** 2 + (y - point[1]) ** 2 + (z[zs] - point[2]) ** 2)
             inside[zs] = np.maximum(inside[zs], r - distance)
-        weight = 1 / (1 + np.exp(np.clip(-inside / (0.5 * self.anatomy.voxel_mm), -30, 30)))
+        soft = max(edge_mm, 0.5 * self.anatomy.voxel_mm)
+        weight = 1 / (1 + np.exp(np.clip(-inside / soft, -30, 30)))
         if in_lung:
             weight = weight * np.clip(self.lung(where), 0, 1)
         self.fill(where, weight, target)

@@ -16,7 +16,7 @@ from medprobclip.data import devices
 from medprobclip.data import diffuse_findings as diffuse
 from medprobclip.data import focal_findings as focal
 from medprobclip.data.coding import NO_FINDING, Coding, parse_code
-from medprobclip.data.edits import Canvas
+from medprobclip.data.edits import Canvas, Mark
 
 SIDE, BOTH, MIDLINE = "one side", "both sides", "midline"  # what a code means that names no side
 
@@ -36,13 +36,23 @@ class Rule:
 
 @dataclass(frozen=True)
 class Drawn:
-    """One finding drawn in the prepared chest."""
+    """One finding drawn in the prepared chest: on one side, or in the midline."""
 
     kind: str
     code: str
     side: str  # "left", "right" or "midline"
-    points: np.ndarray  # [n, 3] mm in the prepared chest: a sample of what changed
-    attenuation: float  # largest change (water = 1); 0 for changes of shape only
+    marks: tuple[Mark, ...]  # all that was changed
+
+    @property
+    def points(self) -> np.ndarray:
+        """[n, 3] mm in the prepared chest: a sample of where attenuation changed, or else of what moved."""
+        pointed = [mark for mark in self.marks if mark.points is not None]
+        return np.concatenate([m.points for m in pointed if m.attenuation] or [m.points for m in pointed])
+
+    @property
+    def attenuation(self) -> float:
+        """Largest change (water = 1); 0 for changes of shape only."""
+        return max((mark.attenuation for mark in self.marks), key=abs)
 
 
 def _rows(headings: str, words: str, kind: str, side: str, effect: str, draw: Callable) -> list[Rule]:
@@ -103,15 +113,21 @@ RULES: tuple[Rule, ...] = tuple(rule for rows in (
     _rows("Consolidation | Pneumonia", "",
           "consolidation", SIDE, "most of the air replaced in 8 cm", focal.consolidation),
     _rows("Pulmonary Atelectasis", "",
-          "atelectasis", SIDE, "plates 6 mm thick, diaphragm 7 mm higher", focal.atelectasis),
+          "atelectasis", SIDE, "plates 6 mm thick and a patch or segment, diaphragm 7 mm higher",
+          focal.atelectasis),
     _rows("Volume Loss | Pneumonectomy", "",
           "volume loss", SIDE, "dome up, mediastinum over", diffuse.volume_loss),
     _rows("Nodule", "",
           "nodule", SIDE, "soft-tissue ball of 21 mm", focal.nodule),
     _rows("Granuloma | Calcified Granuloma", "",
           "calcified granuloma", SIDE, "calcium ball of 11 mm", focal.granuloma),
+    _rows("Calcinosis", "ribs | spine | cartilage",
+          "bone density", SIDE, "dense spot in a rib", bone.rib_density),
+    _rows("Calcinosis", "mitral valve",
+          "valve calcification", MIDLINE, "a broken ring of calcium in the heart", devices.valve),
     _rows("Calcinosis", "",
-          "calcification", SIDE, "calcified nodes at hilum or trachea, or granuloma", focal.calcinosis),
+          "calcification", SIDE, "calcified nodes at hilum or trachea, granuloma, or stone in the abdomen",
+          focal.calcinosis),
     _rows("Granulomatous Disease | Tuberculosis", "",
           "granulomatous disease", SIDE, "three calcified granulomas and hilar nodes", focal.granulomatous),
     _rows("Mass", "",
@@ -139,7 +155,8 @@ RULES: tuple[Rule, ...] = tuple(rule for rows in (
           "bulla", SIDE, "air in a thin wall", focal.cavity),
     # -- pleura and diaphragm
     _rows("Pleural Effusion | Hemothorax", "",
-          "effusion", SIDE, "fluid with a meniscus, from the angle upwards", chest.effusion),
+          "effusion", SIDE, "fluid with a meniscus, from the angle upwards; posterior: behind only",
+          chest.effusion),
     _rows("Costophrenic Angle | Sulcus", "",
           "blunted angle", SIDE, "a little fluid in the angle", chest.blunted_angle),
     _rows("Pneumothorax", "",
@@ -193,7 +210,7 @@ RULES: tuple[Rule, ...] = tuple(rule for rows in (
           "stent", MIDLINE, "wire mesh", devices.stent),
     # -- the image itself
     _rows("Technical Quality of Image Unsatisfactory", "",
-          "poor technique", MIDLINE, "turned, tilted or underexposed", devices.poor_technique),
+          "poor technique", MIDLINE, "turned, tilted, underexposed, or cut off", devices.poor_technique),
 ) for rule in rows)
 # fmt: on
 
@@ -211,41 +228,46 @@ def is_covered(code: str) -> bool:
     return code in NO_FINDING or find_rule(parse_code(code)) is not None
 
 
-def draw_finding(canvas: Canvas, code: str, rng: np.random.Generator) -> list[Drawn] | None:
-    """Draw one code on the canvas.
+def side_choices(code: str) -> list[tuple[str, ...]]:
+    """The sides on which a code may be drawn: each entry is equally likely; empty if it is not covered.
 
-    Returns:
-        one entry per side drawn; None if the code is not covered.
+    `Nodule/left` -> [("left",)]; `Nodule` -> [("right",), ("left",)]; multiple ones: [("right", "left")].
     """
     coding = parse_code(code)
     rule = find_rule(coding)
     if rule is None:
-        return None
-    first = "right" if rng.random() < 0.5 else "left"
-    sides = {
-        None: {SIDE: (first,), BOTH: ("right", "left"), MIDLINE: ("midline",)}[rule.unsaid_side],
-        "both": ("right", "left"),
-    }.get(coding.side, (coding.side,))
+        return []
     if rule.unsaid_side == MIDLINE:
-        sides = ("midline",)
-    elif coding.side is None and coding.multiple and rule.unsaid_side == SIDE:
-        sides = ("right", "left")
+        return [("midline",)]
+    if coding.side == "both" or coding.side is None and (coding.multiple or rule.unsaid_side == BOTH):
+        return [("right", "left")]
+    return [(coding.side,)] if coding.side else [("right",), ("left",)]
+
+
+def draw_finding(
+    canvas: Canvas, code: str, rng: np.random.Generator, sides: tuple[str, ...] | None = None
+) -> list[Drawn]:
+    """Draw one code on the canvas.
+
+    Args:
+        sides: one of `side_choices(code)`; drawn at random if not given.
+
+    Returns:
+        one entry per side drawn; none if the code is not covered.
+    """
+    choices = side_choices(code)
+    if not choices:
+        return []
+    first = int(rng.random() >= 0.5)  # drawn in any case: a code that names the side gets the same numbers
+    sides = sides or choices[first % len(choices)]
+    coding = parse_code(code)
+    rule = find_rule(coding)
     drawn = []
     for side in sides:
         start = len(canvas.marks)
         rule.draw(canvas, coding, side, rng)
-        marks = canvas.marks[start:]
-        if marks:
-            strongest = max(marks, key=lambda mark: abs(mark.attenuation))
-            drawn.append(
-                Drawn(
-                    rule.kind,
-                    code,
-                    side,
-                    np.concatenate([mark.points for mark in marks]),
-                    strongest.attenuation,
-                )
-            )
+        if marks := tuple(canvas.marks[start:]):
+            drawn.append(Drawn(rule.kind, code, side, marks))
     return drawn
 
 

@@ -121,11 +121,19 @@ def linear(canvas, coding: Coding, side, rng, *, count=2, thickness=5.0, region=
 
 
 def atelectasis(canvas, coding: Coding, side, rng):
-    """Plates of collapsed lung and a small patch, with loss of volume: the diaphragm rises."""
-    linear(canvas, coding, side, rng, count=2 if coding.severity < 1.2 else 3, thickness=6.5)
-    if coding.severity >= 1 or coding.region == "lower lobe":
+    """Plates of collapsed lung and a small patch, with loss of volume: the diaphragm rises.
+
+    Round: a ball at the pleura. Patchy: clouds instead of plates. In a lobe: the patch is a segment.
+    """
+    if "round" in coding.words:
+        return nodule(canvas, coding, side, rng, diameter=32.0, target=1.05)
+    lobar = coding.region in ("upper lobe", "middle lobe", "lower lobe", "lingula")
+    if "patchy" not in coding.words:
+        linear(canvas, coding, side, rng, count=2 if coding.severity < 1.2 else 3, thickness=6.5)
+    for _ in range(3 if "patchy" in coding.words else int(lobar or coding.severity >= 1)):
         spot = place(canvas, coding, side, rng, "base")
-        canvas.cloud(spot, np.array([20, 22, 12]) * coding.severity**0.5, 0.5, rng, side=side)
+        size = np.array([26, 30, 16] if lobar else [20, 22, 12]) * coding.severity**0.5
+        canvas.cloud(spot, size, 0.7 if lobar else 0.5, rng, side=side)
     rise = 7.0 * coding.severity
     reshape_lung(canvas, side, True, dome_mm=(rise, 0.0) if side == "right" else (0.0, rise))
 
@@ -166,8 +174,8 @@ def hilum(canvas, coding: Coding, side, rng):
     """A large hilum: vessels or nodes of soft tissue."""
     centre = canvas.anatomy.points[f"hilum/{side}"]
     outwards = 1.0 if side == "left" else -1.0
-    size = 13.5 * coding.severity**0.5
-    for step in ([4, 0, 10], [10, 4, -4], [7, -5, -19]):
+    size = 15.5 * coding.severity**0.5
+    for step in ([6, 0, 12], [13, 4, -4], [9, -5, -21]):
         canvas.ball(
             centre + np.array(step) * [outwards, 1, 1] + rng.normal(0, 2, 3),
             size * rng.uniform(0.85, 1.15),
@@ -199,6 +207,9 @@ def calcinosis(canvas, coding: Coding, side, rng):
         calcified_nodes(canvas, coding, side, rng)
     elif coding.words & {"lymph nodes", "mediastinum", "paratracheal", "trachea, carina"}:
         calcified_nodes(canvas, coding, side, rng, where_="mediastinum")
+    elif "abdomen" in coding.words:  # gall or kidney stone, spleen
+        spot = canvas.anatomy.points[f"dome/{side}"] + [rng.normal(0, 15), rng.normal(0, 15), -55]
+        canvas.ball(spot, 6.0 * coding.severity**0.4, 4.2, edge=0.2, in_lung=False)
     else:
         granuloma(canvas, coding, side, rng)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import tarfile
 from dataclasses import asdict
 from pathlib import Path
@@ -12,13 +13,20 @@ import numpy as np
 import pandas as pd
 
 from medprobclip.data.anatomy import PREPARATION_VERSION
+from medprobclip.data.appearance import study_appearances
 from medprobclip.data.assets import fetch
+from medprobclip.data.corpus import image_paths, simulate_corpus
 from medprobclip.data.findings import count_coverage
-from medprobclip.data.simulate import SimulationConfig, image_paths, simulate_corpus
+from medprobclip.data.projection import VIEWS
+from medprobclip.data.simulate import SimulationConfig
 from medprobclip.data.studies import SPLITS, StudyTableError, read_studies, split_by_patient, write_studies
 from medprobclip.files import replaced_file, write_json
 
-VIEWS = ("PA", "LATERAL")  # of every simulated study, in the order of `image_paths`
+LATERAL_VIEWS = ("LL", "RL", "LATERAL", "LARGE LATERAL")  # DICOM view positions in OpenI's metadata
+SEX_WORDS = {  # in an indication such as "XXXX-year-old female with cough"
+    "female": r"\b(?:female|woman|lady|girl)\b",
+    "male": r"\b(?:male|man|gentleman|boy)\b",
+}
 SPLIT_SEED = 42  # of the split by patient and of the choice of a subset
 _TABLES = ("rendered", *SPLITS, "studies")
 _SECTIONS = ("findings", "impression", "indication", "comparison")
@@ -51,13 +59,56 @@ def read_openi_reports(tgz_path: str | Path) -> pd.DataFrame:
     return pd.DataFrame(reports, dtype=object)
 
 
+def read_view_positions(csv_gz: str | Path) -> dict[str, str]:
+    """View position ("PA", "AP", "LL", ...; "" where not recorded) of OpenI's radiographs by image id.
+
+    Reads `nlmcxr_dicom_metadata.csv.gz`. Raises ValueError, naming the file, if it is not that.
+    """
+    try:
+        columns = ["imageid", "View Position"]
+        table = pd.read_csv(csv_gz, usecols=columns, dtype=str, keep_default_na=False)
+    except (OSError, EOFError, ValueError) as error:
+        raise ValueError(f"{csv_gz}: not OpenI's image metadata ({error}). Fetch it again.") from error
+    return dict(zip(table["imageid"], table["View Position"].str.upper(), strict=True))
+
+
+def taken_views(image_ids: tuple[str, ...], positions: dict[str, str]) -> tuple[str, ...]:
+    """Which films a study has: a study with one radiograph is PA-only, or lateral-only where the metadata
+    say so; others (and those without any in the archive) have both."""
+    if len(image_ids) != 1:
+        return VIEWS
+    return ("lateral",) if positions.get(image_ids[0]) in LATERAL_VIEWS else ("pa",)
+
+
+def stated_sex(indication: str) -> str:
+    """ "female" or "male" where the indication says so, else ""."""
+    found = [sex for sex, words in SEX_WORDS.items() if re.search(words, indication, re.IGNORECASE)]
+    return found[0] if len(found) == 1 else ""
+
+
+def load_reports(n_studies: int | None = None) -> pd.DataFrame:
+    """OpenI's reports with both sections (3,419; or a seeded random subset of n_studies), fetched and cached.
+
+    Columns of `read_openi_reports`, `sex` (see `stated_sex`) and `views` (see `taken_views`).
+    Raises AssetError where they cannot be had, ValueError for n_studies out of range.
+    """
+    reports = _choose(read_openi_reports(fetch("openi_reports")), n_studies)
+    positions = read_view_positions(fetch("openi_image_metadata"))
+    reports["views"] = [taken_views(ids, positions) for ids in reports["image_ids"]]
+    reports["sex"] = reports["indication"].map(stated_sex)
+    return reports
+
+
 def build_openi_sim(
     folder: str | Path, size_px: int = 128, n_studies: int | None = None, workers: int | None = None
 ) -> pd.DataFrame:
     """Build the corpus `openi-sim` in folder, or read it where it is finished; returns its study table.
 
     Every OpenI report with both sections (3,419; or a seeded random subset of n_studies) gets a PA and a
-    lateral radiograph of size_px x size_px pixels, simulated from its expert codes by `workers` processes.
+    lateral radiograph of size_px x size_px pixels, simulated from its expert codes by `workers` processes;
+    a study of which the archive has a single film gets that one only. The patient has the sex that the
+    indication states. Extra columns: `codes`, `sex` and `appearance` (what the pictures show, see
+    `study_appearances`).
     In folder: `images/<study_id>_{pa,lateral}.png`, `images/coverage.csv` (codings drawn and not drawn),
     `rendered.csv` (the simulator's truth) and, last, `train.csv`, `validate.csv`, `test.csv` (70/10/20
     by patient, fixed), `studies.csv` (all, with the column `split`) and `corpus.json` (settings, counts).
@@ -82,16 +133,23 @@ def build_openi_sim(
     for name in (*(f"{table}.csv" for table in _TABLES), "corpus.json"):
         (folder / name).unlink(missing_ok=True)  # tables of another corpus must not outlive its images
 
-    studies = _choose(read_openi_reports(fetch("openi_reports")), n_studies).drop(columns="image_ids")
+    studies = load_reports(n_studies)
     images = folder / "images"
     rendered = simulate_corpus(studies, images, config, workers)
     coverage = count_coverage(studies["codes"].explode().dropna())
-    studies["image_paths"] = [image_paths(images, study_id) for study_id in studies["study_id"]]
-    studies["view_names"] = [VIEWS] * len(studies)
+    studies["appearance"] = study_appearances(studies, rendered)
+    studies["image_paths"] = [
+        image_paths(images, study_id, views)
+        for study_id, views in zip(studies["study_id"], studies["views"], strict=True)
+    ]
+    studies["view_names"] = [tuple(view.upper() for view in views) for views in studies["views"]]
+    studies = studies.drop(columns=["image_ids", "views"])
     studies = split_by_patient(studies, seed=SPLIT_SEED)
     counts = {
         "studies": len(studies),
         **{split: int((studies["split"] == split).sum()) for split in SPLITS},
+        "pa_only": int((studies["view_names"] == ("PA",)).sum()),
+        "lateral_only": int((studies["view_names"] == ("LATERAL",)).sum()),
         "codings_drawn": int(coverage["drawn"].sum()),
         "codings_not_drawn": int(coverage["undrawn"].sum()),
     }

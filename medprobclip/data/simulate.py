@@ -1,275 +1,213 @@
-"""Radiographs from a labelled CT and a study's expert codes.
+"""A study's expert codes -> its PA and lateral radiograph, and the truth about what they show.
 
-The corpus is rendered in parallel and can be interrupted; the bytes do not depend on the number of
-workers. A patient is drawn from the study id alone; the codes then add findings, each from its own seed.
-So the same study without its findings is the same patient, and a picture does not depend on the order of
-codes or on other studies.
+A patient is drawn from the study id alone; the codes then add findings, each from its own seed. So the same
+study without its findings is the same patient with the same noise, and a picture does not depend on the
+order of codes or on other studies.
 """
 
+from __future__ import annotations
+
 import hashlib
-import json
-import os
-import shutil
-import threading
-from concurrent.futures import ProcessPoolExecutor, as_completed
-from dataclasses import asdict, dataclass, field, fields
-from multiprocessing import get_context, parent_process
-from pathlib import Path
+from collections.abc import Sequence
+from dataclasses import dataclass, field
 
 import numpy as np
-import pandas as pd
 import torch
-from PIL import Image
-from tqdm import tqdm
 
-from medprobclip.data.anatomy import PREPARATION_VERSION, Anatomy, load_anatomy
+from medprobclip.data.anatomy import Anatomy, load_anatomy
 from medprobclip.data.coding import NO_FINDING, parse_code
-from medprobclip.data.deformation import FRAME_MM, Deformation, Shape
-from medprobclip.data.edits import Canvas
-from medprobclip.data.findings import count_coverage, draw_finding
-from medprobclip.data.projection import FilmConfig, develop, measure_exposure
-from medprobclip.data.truth import RenderedFinding, locate
-from medprobclip.files import replaced_file
+from medprobclip.data.deformation import FRAME_MM, Deformation
+from medprobclip.data.edits import Canvas, Mark
+from medprobclip.data.findings import Drawn, draw_finding
+from medprobclip.data.patients import Patient, PatientConfig, body_of, draw_patient
+from medprobclip.data.projection import VIEWS, Exposure, FilmConfig, develop, measure_exposure, project
+from medprobclip.data.truth import RenderedFinding, conspicuity, locate
 
-SIMULATOR_VERSION = 1  # raise when pictures change: a corpus made by another version is rebuilt
-COARSE = 4  # the exposure is measured on a volume this much coarser
-VIEWS = ("pa", "lateral")
-CHUNK = 16  # studies handed to a worker at a time
-
-_worker: dict[str, Anatomy] = {}  # the prepared chest of this process
+SIMULATOR_VERSION = 2  # raise when pictures change: a corpus made by another version is rebuilt
+COARSE = 4  # the exposure is measured on a volume this much coarser (a power of two, like HALF)
+HALF = 2  # how much coarser the films are on which conspicuity is judged: a fifth of the cost
+VOXELS_AT_ONCE = 2**24  # volumes deformed together: bounds the memory of large pictures
 
 
 @dataclass(frozen=True)
 class SimulationConfig:
-    """What a corpus is made with; spreads are standard deviations between patients."""
+    """What a corpus is made with."""
 
     size_px: int = 128  # edge of the square radiographs; the working voxel is one pixel (320 mm / size_px)
     seed: int = 42
-    size_spread: float = 0.022  # overall size of the chest
-    aspect_spread: tuple[float, float, float] = (0.016, 0.035, 0.012)  # width, depth, height apart from size
-    habitus_spread: float = 0.22  # thickness of the chest wall
-    breath_mm: float = 3.5  # height of the diaphragm
-    heart_spread: float = 0.03  # width of the heart
-    rotation_deg: float = 1.6  # obliquity
-    roll_deg: float = 1.0  # leaning
-    tilt: float = 0.02  # forward or backward leaning, mm per mm
-    shift_mm: float = 3.0  # centring
-    local_mm: float = 3.5  # smooth local differences in shape
+    patient: PatientConfig = field(default_factory=PatientConfig)
     film: FilmConfig = field(default_factory=FilmConfig)
     version: int = field(default=SIMULATOR_VERSION, init=False)  # so that stored settings tell versions apart
+
+    @property
+    def pixel_mm(self) -> float:
+        return FRAME_MM / self.size_px
 
 
 @dataclass(frozen=True)
 class Radiographs:
     """One simulated study."""
 
-    pa: np.ndarray  # uint8 [S, S]; the patient's right is at the image's left
-    lateral: np.ndarray  # uint8 [S, S]; the patient looks to the image's left
+    pictures: dict[str, np.ndarray]  # by view ("pa", "lateral"; those that were taken): uint8 [S, S]
     rendered: list[RenderedFinding]
     uncovered: tuple[str, ...]  # codes that were not drawn
+    patient: Patient
+
+    @property
+    def pa(self) -> np.ndarray:
+        """The patient's right is at the image's left."""
+        return self.pictures["pa"]
+
+    @property
+    def lateral(self) -> np.ndarray:
+        """The patient looks to the image's left."""
+        return self.pictures["lateral"]
 
 
 def simulate_study(
-    study_id: str, codes: tuple[str, ...], config: SimulationConfig, anatomy: Anatomy | None = None
+    study_id: str,
+    codes: Sequence[str],
+    config: SimulationConfig,
+    anatomy: Anatomy | None = None,
+    sex: str = "",
+    views: Sequence[str] = VIEWS,
 ) -> Radiographs:
-    """PA and lateral radiograph of one study.
+    """The radiographs of one study.
 
     Args:
         study_id: seeds patient and noise, together with `config.seed`.
         codes: OpenI expert codes, e.g. `("Pleural Effusion/right/small", "Cardiomegaly")`.
         anatomy: the prepared chest at `320 / size_px` mm per voxel; loaded (and cached) if not given.
+        sex: "female" or "male"; "" draws one.
+        views: which films are taken.
 
     Raises:
         AssetError: the CT cannot be fetched.
+        ValueError: an unknown view or sex.
     """
-    anatomy = anatomy or load_anatomy(FRAME_MM / config.size_px)
-    patient = draw_patient(study_id, config)
-    canvas = Canvas(anatomy, patient)
+    if not views or not set(views) <= set(VIEWS):
+        raise ValueError(f"views are {tuple(views)}; choose from {VIEWS}")
+    anatomy = anatomy or load_anatomy(config.pixel_mm)
+    patient = draw_patient(_rng(config.seed, study_id, "patient"), sex, config.patient)
+    canvas = Canvas(anatomy, patient.shape, body_of(patient, anatomy))
+    films = _Films(study_id, patient, config, views)
+    films.expose(anatomy, canvas.volume)
+    drawn, uncovered = _draw(canvas, study_id, codes, config.seed)
+
+    deformation = Deformation(anatomy, canvas.shape, config.size_px)
+    pictures = films.take(deformation, canvas, [()])[0]
+    seen = _judge(films.coarser(), deformation, canvas, drawn) if drawn else []
+    rendered = locate(study_id, drawn, deformation, config.film, seen)
+    return Radiographs(pictures, rendered, tuple(uncovered), patient)
+
+
+def _judge(
+    films: _Films, deformation: Deformation, canvas: Canvas, drawn: list[Drawn]
+) -> list[dict[str, float]]:
+    """Conspicuity of every finding by view: this patient against the same one without just that finding."""
+    reshaped = [any(mark.change for mark in d.marks) for d in drawn]
+    same_shape = [d for d, other in zip(drawn, reshaped, strict=True) if not other]
+    pictures, *without = films.take(deformation, canvas, [(), *(d.marks for d in same_shape)])
+    left_out = iter(without)
+    seen = []
+    for d, other in zip(drawn, reshaped, strict=True):
+        if other:
+            shape = Deformation(canvas.anatomy, canvas.shape_without(d.marks), deformation.size_px)
+            lacking = films.take(shape, canvas, [d.marks])[0]
+        else:
+            lacking = next(left_out)
+        seen.append(
+            {view: conspicuity(picture, lacking[view], films.pixel_mm) for view, picture in pictures.items()}
+        )
+    return seen
+
+
+def _draw(canvas: Canvas, study_id: str, codes: Sequence[str], seed: int) -> tuple[list[Drawn], list[str]]:
+    """Draw every code; returns what was drawn and the codes that could not be."""
     drawn, uncovered, seen = [], [], {}
     for code in codes:
         if code in NO_FINDING:
             continue
         key = parse_code(code).without_severity
         seen[key] = seen.get(key, 0) + 1
-        result = draw_finding(canvas, code, _rng(config.seed, study_id, f"finding/{key}/{seen[key]}"))
-        if result is None:
+        result = draw_finding(canvas, code, _rng(seed, study_id, f"finding/{key}/{seen[key]}"))
+        drawn += result
+        if not result:
             uncovered.append(code)
-        else:
-            drawn.extend(result)
-
-    deformation = Deformation(anatomy, canvas.shape, config.size_px)
-    body = deformation.apply(canvas.volume)  # [Y, S, S]
-    # exposed for the patient without findings, on a coarse copy
-    plain = Deformation(anatomy, patient, config.size_px).apply(
-        anatomy.coarse(COARSE), config.size_px // COARSE
-    )
-    pictures = []
-    for view, axis in (("pa", 0), ("lateral", 2)):
-        path = _project(body, axis) * anatomy.voxel_mm
-        reference = _project(plain, axis) * anatomy.voxel_mm * COARSE
-        exposure = measure_exposure(reference, FRAME_MM / config.size_px * COARSE, config.film)
-        image = develop(
-            path,
-            exposure,
-            config.film,
-            FRAME_MM / config.size_px,
-            _rng(config.seed, study_id, f"noise/{view}"),
-            **canvas.film,
-        )
-        pictures.append(_square(image, config.size_px))
-    rendered = locate(study_id, drawn, deformation)
-    return Radiographs(pictures[0], pictures[1], rendered, tuple(uncovered))
+    return drawn, uncovered
 
 
-def draw_patient(study_id: str, config: SimulationConfig) -> Shape:
-    """The patient behind a study id: body, breath and position, whatever the findings."""
-    rng = _rng(config.seed, study_id, "patient")
+class _Films:
+    """Takes the films of one patient, always with the same exposure and the same noise."""
 
-    def normal(spread):
-        return float(np.clip(rng.normal(0, 1), -2.2, 2.2) * spread)
+    def __init__(
+        self, study_id: str, patient: Patient, config: SimulationConfig, views: Sequence[str], coarse: int = 1
+    ):
+        self.study_id, self.patient, self.config, self.views = study_id, patient, config, views
+        self.coarse = coarse  # voxels and pixels are this many times larger than the configuration's
+        self.size_px = config.size_px // coarse
+        self.pixel_mm = FRAME_MM / self.size_px
 
-    size = 1 + normal(config.size_spread)
-    return Shape(
-        size=tuple(size * (1 + normal(s)) for s in config.aspect_spread),
-        habitus=0.05 + normal(config.habitus_spread),
-        roll_deg=normal(config.roll_deg),
-        rotation_deg=normal(config.rotation_deg),
-        tilt=normal(config.tilt),
-        shift=(normal(config.shift_mm), normal(config.shift_mm)),
-        dome_mm=tuple(common + normal(0.5 * config.breath_mm) for common in [normal(config.breath_mm)] * 2),
-        heart=1 + normal(config.heart_spread),
-        local=config.local_mm * rng.normal(0, 1, (3, 5, 5, 5)).clip(-2, 2),
-    )
+    def coarser(self) -> _Films:
+        other = _Films(self.study_id, self.patient, self.config, self.views, self.coarse * HALF)
+        other.exposures = self.exposures
+        return other
+
+    def expose(self, anatomy: Anatomy, body: np.ndarray) -> None:
+        """Set the exposures for the patient without findings, on a coarse copy."""
+        small, film = self.config.size_px // COARSE, self.config.film
+        deformation = Deformation(anatomy, self.patient.shape, self.config.size_px)
+        plain = deformation.apply(_coarser(body, COARSE)[None], small)[0]
+        pixel, voxel = FRAME_MM / small, anatomy.voxel_mm * COARSE
+        self.exposures: dict[str, Exposure] = {
+            view: measure_exposure(project(plain, view, pixel, voxel, film), pixel, film, view)
+            for view in self.views
+        }
+
+    def take(
+        self, deformation: Deformation, canvas: Canvas, without: Sequence[Sequence[Mark]]
+    ) -> list[dict[str, np.ndarray]]:
+        """Pictures by view, one set for each collection of marks that is left out."""
+        whole = _coarser(canvas.volume, self.coarse)
+        step = max(1, VOXELS_AT_ONCE // whole.size)
+        pictures = []
+        for start in range(0, len(without), step):
+            marks = without[start : start + step]
+            volumes = np.repeat(whole[None], len(marks), 0) if any(marks) else whole[None]
+            for volume, left_out in zip(volumes, marks, strict=True):
+                if left_out:
+                    box, part = canvas.part_without(left_out, self.coarse)
+                    part = _coarser(part, self.coarse)
+                    corner = (slice(b.start // self.coarse, None) for b in box)
+                    volume[tuple(corner)][tuple(slice(0, n) for n in part.shape)] = part
+            for body, left_out in zip(deformation.apply(volumes, self.size_px), marks, strict=True):
+                fault = canvas.film_without(left_out)
+                pictures.append({view: self._picture(body, view, fault) for view in self.views})
+        return pictures
+
+    def _picture(self, body: np.ndarray, view: str, fault: dict[str, float]) -> np.ndarray:
+        film, voxel_mm = self.config.film, self.config.pixel_mm * self.coarse
+        path = project(body, view, self.pixel_mm, voxel_mm, film)
+        noise = _rng(self.config.seed, self.study_id, f"noise/{view}")
+        tone = {"dose": 1.0, "darker": 0.0} | fault
+        tone["darker"] += self.patient.darker
+        image = develop(path, self.exposures[view], film, self.pixel_mm, noise, **tone)
+        left = (self.size_px - image.shape[1]) // 2  # the lateral is narrower: unexposed film beside it
+        return np.pad(image, ((0, 0), (left, self.size_px - image.shape[1] - left)))
 
 
-def _project(body: np.ndarray, axis: int) -> np.ndarray:
-    """Sum along the beam; rows from top to bottom. PA [S, S]; lateral [S, Y] with the front at the left."""
-    if axis == 0:
-        return body.sum(0)[::-1]
-    return body.sum(2).T[::-1, ::-1]
-
-
-def _square(image: np.ndarray, size: int) -> np.ndarray:
-    """Pad the lateral with unexposed film to a square."""
-    left = (size - image.shape[1]) // 2
-    return np.ascontiguousarray(np.pad(image, ((0, 0), (left, size - image.shape[1] - left))))
+def _coarser(volume: np.ndarray, factor: int) -> np.ndarray:
+    """Block means of a volume [Z, Y, X]; edges that do not fill a block are cut off."""
+    means = torch.from_numpy(volume)  # adds and slices: five times as fast as avg_pool3d, and as numpy
+    while factor > 1:
+        z, y, x = (n // 2 * 2 for n in means.shape)
+        means = means[0:z:2] + means[1:z:2]
+        means = means[:, 0:y:2] + means[:, 1:y:2]
+        means = (means[..., 0:x:2] + means[..., 1:x:2]) / 8
+        factor //= 2
+    return means.numpy()
 
 
 def _rng(seed: int, study_id: str, purpose: str) -> np.random.Generator:
     digest = hashlib.sha256(f"{seed}/{study_id}/{purpose}".encode()).digest()
     return np.random.Generator(np.random.PCG64(int.from_bytes(digest[:16], "little")))
-
-
-def image_paths(folder: Path, study_id: str) -> tuple[Path, Path]:
-    """Where the PA and the lateral radiograph of a study are."""
-    return tuple(Path(folder) / f"{study_id}_{view}.png" for view in VIEWS)
-
-
-def simulate_corpus(
-    studies: pd.DataFrame, folder: Path, config: SimulationConfig | None = None, workers: int | None = None
-) -> pd.DataFrame:
-    """Radiographs of every study as `folder/<study_id>_{pa,lateral}.png`.
-
-    Finished studies are recognised and kept; a folder made with another configuration or simulator version
-    is rebuilt. Beside the pictures: `truth/<study_id>.json` (what was drawn), `coverage.csv` (drawn and
-    undrawn codings per heading, see `count_coverage`) and `simulation.json` (what the folder was made with).
-
-    Args:
-        studies: needs the columns `study_id` and `codes` (tuple of expert codes).
-        workers: processes; default one per available core.
-
-    Returns:
-        the rendered truth, one row per finding and side, in the order of the studies; the columns are the
-        fields of `RenderedFinding`.
-
-    Raises:
-        AssetError: the CT cannot be fetched.
-    """
-    config = config or SimulationConfig()
-    folder = Path(folder)
-    _claim(folder, config)
-    jobs = [(str(row.study_id), tuple(row.codes)) for row in studies.itertuples()]
-    count_coverage(code for _, codes in jobs for code in codes).to_csv(folder / "coverage.csv", index=False)
-    todo = [job for job in jobs if _finished(folder, *job) is None]
-    if todo:
-        load_anatomy(FRAME_MM / config.size_px)  # prepared once, before the workers ask for it
-        _render_all(todo, folder, config, workers or _cores(), len(jobs))
-    rows = []
-    for study_id, codes in jobs:
-        rows += _finished(folder, study_id, codes)
-    return pd.DataFrame(rows, columns=[f.name for f in fields(RenderedFinding)])
-
-
-def _render_all(todo: list, folder: Path, config: SimulationConfig, workers: int, total: int) -> None:
-    with tqdm(total=total, initial=total - len(todo), desc="simulating radiographs", unit="study") as bar:
-        if workers == 1 or len(todo) <= CHUNK:
-            _start(config, threads=None)
-            for job in todo:
-                bar.update(_render_some([job], folder, config))
-            return
-        # spawned, not forked: a parent that has used torch threads cannot be forked safely
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(config,))
-        try:
-            chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
-            for done in as_completed([pool.submit(_render_some, chunk, folder, config) for chunk in chunks]):
-                bar.update(done.result())
-        finally:
-            pool.shutdown(cancel_futures=True)
-
-
-def _cores() -> int:
-    """Cores that this process may use."""
-    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-
-
-def _start(config: SimulationConfig, threads: int | None = 1) -> None:
-    if threads:
-        torch.set_num_threads(threads)
-    if (parent := parent_process()) is not None:  # a killed parent must not leave its workers behind
-        threading.Thread(target=lambda: (parent.join(), os._exit(1)), daemon=True).start()
-    _worker["anatomy"] = load_anatomy(FRAME_MM / config.size_px)
-
-
-def _render_some(jobs: list, folder: Path, config: SimulationConfig) -> int:
-    for study_id, codes in jobs:
-        result = simulate_study(study_id, codes, config, _worker["anatomy"])
-        sizes = []
-        for path, image in zip(image_paths(folder, study_id), (result.pa, result.lateral), strict=True):
-            with replaced_file(path) as temporary:
-                Image.fromarray(image).save(temporary, format="PNG")
-                sizes.append(temporary.stat().st_size)
-        truth = {"codes": codes, "bytes": sizes, "rendered": [asdict(r) for r in result.rendered]}
-        with replaced_file(_truth_path(folder, study_id)) as temporary:
-            temporary.write_text(json.dumps(truth))
-    return len(jobs)
-
-
-def _truth_path(folder: Path, study_id: str) -> Path:
-    return folder / "truth" / f"{study_id}.json"
-
-
-def _finished(folder: Path, study_id: str, codes: tuple[str, ...]) -> list[dict] | None:
-    """What was drawn, if this study is complete (the truth is written last) and its codes are the same.
-
-    A picture of another size than the one that was written is damaged: the study is rendered again.
-    """
-    try:
-        truth = json.loads(_truth_path(folder, study_id).read_bytes())
-        sizes = [path.stat().st_size for path in image_paths(folder, study_id)]
-        return truth["rendered"] if tuple(truth["codes"]) == codes and truth["bytes"] == sizes else None
-    except (OSError, ValueError, KeyError):
-        return None
-
-
-def _claim(folder: Path, config: SimulationConfig) -> None:
-    """Make the folder ours: empty it first if it was made with another configuration or version."""
-    text = json.dumps({**asdict(config), "preparation": PREPARATION_VERSION}, indent=1, sort_keys=True)
-    stamp = folder / "simulation.json"
-    if not stamp.is_file() or stamp.read_text() != text:
-        shutil.rmtree(folder / "truth", ignore_errors=True)  # first: without it no picture counts as finished
-        for view in VIEWS:
-            for picture in folder.glob(f"*_{view}.png"):
-                picture.unlink()
-    (folder / "truth").mkdir(parents=True, exist_ok=True)
-    with replaced_file(stamp) as temporary:
-        temporary.write_text(text)

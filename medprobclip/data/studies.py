@@ -15,6 +15,7 @@ from medprobclip.files import replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
 COLUMNS = ("study_id", "image_paths", "view_names", "findings", "impression")
+LISTS = ("codes", "appearance")  # extra columns of several entries, see `data/openi.py`
 SPLITS = ("train", "validate", "test")
 SEPARATOR = ";"
 _SHOWN = 5  # bad rows named per kind of problem; the others are counted
@@ -28,9 +29,9 @@ def read_studies(csv_path: str | Path) -> pd.DataFrame:
     """Read and check a study table; one row per study, in the file's order.
 
     `image_paths` become tuples of absolute paths (relative entries are taken from the CSV's folder),
-    `view_names` tuples of str of the same length (an unknown view is ""), `codes`, where the file has
-    them, tuples of str. Every other value is the text as it stands in the file, "" where it is empty:
-    ids keep their zeros and the word "NA" stays a word.
+    `view_names` tuples of str of the same length (an unknown view is ""), `codes` and `appearance`,
+    where the file has them, tuples of str. Every other value is the text as it stands in the file, ""
+    where it is empty: ids keep their zeros and the word "NA" stays a word.
 
     Raises StudyTableError for a missing or unreadable file, missing columns, rows of a wrong length, and
     rows with an empty or repeated study_id, no image, as many views as not images, an image that is not
@@ -45,8 +46,9 @@ def read_studies(csv_path: str | Path) -> pd.DataFrame:
         for text in studies["image_paths"]
     ]
     studies["view_names"] = [_split(text) for text in studies["view_names"]]
-    if "codes" in studies:
-        studies["codes"] = [_split(text) if text.strip() else () for text in studies["codes"]]
+    for column in LISTS:
+        if column in studies:
+            studies[column] = [_split(text) if text.strip() else () for text in studies[column]]
     _check_rows(csv_path, studies, lines)
     return studies
 
