@@ -59,8 +59,8 @@ def radiograph(ax: Axes, image: np.ndarray, title: str = "") -> Axes:
 
 
 def corners(ax: Axes, box: Sequence[float], colour: str = MARK) -> Axes:
-    """The four corners of a box (left, top, right, bottom; pixels, inclusive) on a radiograph."""
-    left, top, right, bottom = box[0] - 1, box[1] - 1, box[2] + 1, box[3] + 1
+    """The four corners of a box (left, top, right, bottom; pixels, inclusive), 3 pixels off it."""
+    left, top, right, bottom = box[0] - 3, box[1] - 3, box[2] + 3, box[3] + 3
     arm_x, arm_y = 0.22 * (right - left), 0.22 * (bottom - top)
     for x, inwards in ((left, arm_x), (right, -arm_x)):
         for y, down in ((top, arm_y), (bottom, -arm_y)):

@@ -64,7 +64,7 @@ def test_contact_sheet_shows_every_film_and_its_corners():
     figure = figures.contact_sheet(pictures, boxes, ["a", "b", "c"], ["x.", "y.", "z."])
     axes = figure.axes
     assert len(axes) == 12
-    assert [ax.get_title() for ax in axes[:4]] == [
+    assert [ax.get_title(loc="left") for ax in axes[:4]] == [
         "PA, without",
         "PA, with",
         "lateral, without",
@@ -74,7 +74,7 @@ def test_contact_sheet_shows_every_film_and_its_corners():
     assert not axes[10].lines
     x = np.concatenate([line.get_xdata() for line in axes[11].lines])
     y = np.concatenate([line.get_ydata() for line in axes[11].lines])
-    assert (x.min(), x.max(), y.min(), y.max()) == (2, 10, 3, 12)
+    assert (x.min(), x.max(), y.min(), y.max()) == (0, 12, 1, 14)
 
 
 def test_rendered_truth_names_what_it_marks():
