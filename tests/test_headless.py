@@ -29,7 +29,7 @@ def test_every_notebook_ran_and_ends_in_a_picture(workspace):
 
 
 def test_every_figure_was_written(workspace):
-    for name in figures.FIGURES:
+    for name in (name for name, entry in figures.FIGURES.items() if entry.maker[0].isdigit()):
         assert (workspace.figures / f"{name}.png").stat().st_size > 5000
         assert (workspace.figures / f"{name}.csv").stat().st_size > 20
 

@@ -102,7 +102,14 @@ def wedge_vertebra(canvas: Canvas, coding: Coding, side, rng):
                 Bump("z", squeeze, tuple(front - [0, 0, 9]), (20.0, 15.0, 9.0)),
             )
         )
-        canvas.ball(body, half * [1, 1, 0.75], 1.7 + 0.3 * coding.severity, edge=0.25, in_lung=False)
+        canvas.ball(body, half * [1, 1, 0.75], 2.2 + 0.4 * coding.severity, edge=0.25, in_lung=False)
+
+
+def dense_vertebra(canvas: Canvas, coding: Coding, side, rng):
+    """One dense vertebral body, of normal shape."""
+    name = rng.choice(_levels(canvas, coding))
+    body, half = canvas.anatomy.points[f"body/{name}"].astype(float), _half(canvas, str(name))
+    canvas.ball(body, 0.8 * half, 2.6 * coding.severity**0.3, edge=0.25, in_lung=False)
 
 
 def pale_bones(canvas: Canvas, coding: Coding, side, rng):

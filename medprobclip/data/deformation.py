@@ -164,8 +164,8 @@ class Deformation:
         x1, z1 = self.first(fx[None, None, :], y[:, None, None], fz[None, :, None])
         grid = _dense(_unit(x1, span[0]), _unit(z1, span[2]), ny, size, size)
         planes = planes.permute(2, 1, 0, 3).contiguous()  # [Y, C, Z, X]
-        # above the CT's last slice neck and shoulders are continued as they are there
-        out = F.grid_sample(planes, grid, padding_mode="border", align_corners=False)
+        # beyond the CT's first and last section the body is continued by its mirror image
+        out = F.grid_sample(planes, grid, padding_mode="reflection", align_corners=False)
         return out.transpose(0, 1).numpy()
 
     # -- pieces --
