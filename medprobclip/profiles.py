@@ -38,7 +38,7 @@ PROFILES = {
             corpus_studies=100,
         ),
         Profile(
-            "demo",  # about four minutes of training on two CPU cores
+            "demo",  # four to seven minutes of training on two CPU cores
             EncoderConfig("small-resnet", "small-bert", embed_dim=128, image_size=128, max_tokens=128),
             # Encoders start from nothing, so the rate is 20 times that of fine-tuning, after a warm-up.
             TrainingConfig(epochs=10, batch_size=64, learning_rate=1e-3, warmup=0.1),
