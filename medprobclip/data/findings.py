@@ -126,7 +126,7 @@ RULES: tuple[Rule, ...] = tuple(rule for rows in (
     _rows("Calcinosis", "ribs | cartilage",
           "bone density", SIDE, "dense spot in a rib", bone.rib_density),
     _rows("Calcinosis", "mitral valve",
-          "valve calcification", MIDLINE, "a broken ring of calcium in the heart", devices.valve),
+          "valve calcification", MIDLINE, "a dense ring in the heart", devices.valve),
     _rows("Calcinosis", "",
           "calcification", SIDE, "calcified nodes at hilum or trachea, granuloma, or stone in the abdomen",
           focal.calcinosis),

@@ -63,10 +63,8 @@ def choose_examples(reports: pd.DataFrame, shown: Sequence[tuple[str, str, str]]
                     continue
                 about = f"{name} {code}"  # the sentence may use another word than the heading
                 sentence = sentence_about(f"{report.impression} {report.findings}", about)
-                plain = len(sentence) <= LONGEST and not re.search(
-                    r"XXXX|\d", sentence
-                )  # codes have no sizes
-                clear = name in sentence.lower() and plain
+                masked_or_sized = re.search(r"XXXX|\d", sentence)  # codes hold no sizes
+                clear = name in sentence.lower() and len(sentence) <= LONGEST and not masked_or_sized
                 slight = parse_code(code).severity < 1 or "posterior" in code
                 order = (not clear, slight, len(report.codes), len(found))
                 found.append((order, report.study_id, report.sex, code, sentence))
