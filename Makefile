@@ -2,6 +2,8 @@
 PYTHON ?= python3
 # smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (see README.md).
 PROFILE ?= demo
+# medprobclip, medprobclip-soft, clip, cxr-clip or pcme++
+OBJECTIVE ?= medprobclip
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -36,7 +38,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@rm .venv/.installing; touch $@
 
 run: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.headless --profile $(PROFILE)
+	@$(BIN)/python -m medprobclip.headless --profile $(PROFILE) --objective $(OBJECTIVE)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

@@ -5,8 +5,16 @@ A file imports only from files above it in this list, which a test asserts:
     files.py                       files and folders put in place whole or not at all
     precision.py                   bfloat16 where the device has it
     gaussian.py                    a diagonal Gaussian: what an image or a report becomes
+    compiling.py                   functions over tiles, compiled where a compiler is
+    kernels.py                     the expected likelihood in compiled tiles, forward and backward
     similarity.py                  pairwise scores between two sets of Gaussians
+    targets.py                     which answers in a batch are right, and what wrong ones cost
+    mixing.py                      two radiographs in one, and the targets alike
+    search.py                      the k most likely matches in a gallery of any size
+    scaling.py                     what scoring a gallery costs, measured
     objectives.py                  named terms that sum to the loss
+    backbones.py                   what we need to know of a transformers backbone
+    checkpoints.py                 the published .pt -> settings and weights under our names
     model.py                       encoders, Gaussian heads, similarity: the one screen
     data/assets.py                 fetch, verify and cache the default corpus's raw material
     data/reports.py                sentences, and which texts are the same
@@ -33,10 +41,12 @@ A file imports only from files above it in this list, which a test asserts:
     data/appearance.py             which codes look the same in the pictures
     data/openi.py                  OpenI reports -> the default corpus
     data/showcase.py               a dozen findings to look at
+    evaluation/correspondence.py   which studies say the same
     data/dataset.py                two views and two sections -> a batch
+    data/report_similarity.py      how much two training reports say the same, without labels
+    processor.py                   images and texts as they come -> what the model takes
     encoders.py                    small encoders from scratch, or pretrained ones by name
     embedding.py                   embed a held-out set once, keep it with its study ids
-    evaluation/correspondence.py   which studies say the same
     evaluation/ceiling.py          what a perfect reader of the images could know
     evaluation/retrieval.py        ranks, recall, precision, chance, ceiling, intervals
     evaluation/reliability.py      risk-coverage, rank correlation

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 
-from transformers import AutoTokenizer, BertConfig, PreTrainedTokenizerBase, ResNetConfig
+from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 
+from medprobclip.backbones import load_tokenizer
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 
@@ -33,6 +34,25 @@ class EncoderConfig:
     vocab_size: int = field(
         default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
     )
+    vision_pooling: str = field(
+        default="mean", metadata={"help": "mean of the patches, cls, or the vision model's own pooling (own)"}
+    )
+    text_pooling: str = field(
+        default="cls", metadata={"help": "cls, mean of the tokens, or the text model's own pooling (own)"}
+    )
+    head_hidden: int = field(
+        default=0, metadata={"help": "units of a hidden layer in the heads; 0: linear heads"}
+    )
+    freeze: str = field(
+        default="none",
+        metadata={
+            "help": "none, vision, text or both: backbones that keep their weights; heads always learn"
+        },
+    )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata={"help": "compute transformer layers again in the backward pass: less memory, more time"},
+    )
 
 
 SMALL_VISION = {
@@ -50,29 +70,43 @@ SMALL_TEXT = {
         attention_probs_dropout_prob=0.0,
     ),
 }  # fmt: skip
+# What a model's configuration takes over by the same name.
+_MODEL_FIELDS = ("embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden")
 
 
 def build_tokenizer(config: EncoderConfig, training_texts: Iterable[str]) -> PreTrainedTokenizerBase:
     """The named text model's own tokenizer, or one learned from the training reports."""
     if config.text in SMALL_TEXT:
         return train_tokenizer(training_texts, config.vocab_size, config.max_tokens)
-    return AutoTokenizer.from_pretrained(config.text, model_max_length=config.max_tokens)
+    return load_tokenizer(config.text, config.max_tokens)
 
 
-def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> MedProbCLIPModel:
+def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, **settings) -> MedProbCLIPModel:
     """A model with fresh heads, on small encoders from scratch or on pretrained backbones.
 
-    Raises ValueError when one encoder is small and the other pretrained, OSError when a pretrained one
-    cannot be found.
+    `settings` are further fields of `MedProbCLIPConfig`, such as its score. Raises ValueError when one
+    encoder is small and the other pretrained or a backbone cannot do what is asked, OSError when a
+    pretrained one cannot be found.
     """
     if (config.vision in SMALL_VISION) != (config.text in SMALL_TEXT):
         raise ValueError(
             f"vision '{config.vision}' and text '{config.text}': take both from scratch "
             f"({', '.join(SMALL_VISION)}; {', '.join(SMALL_TEXT)}) or both pretrained"
         )
-    sizes = {name: getattr(config, name) for name in ("embed_dim", "image_size")}
-    if config.vision not in SMALL_VISION:
-        return MedProbCLIPModel.from_vision_text_pretrained(config.vision, config.text, **sizes)
+    settings |= {name: getattr(config, name) for name in _MODEL_FIELDS}
+    if config.vision in SMALL_VISION:
+        model = _small_model(config, tokenizer, settings)
+    else:
+        model = MedProbCLIPModel.from_vision_text_pretrained(config.vision, config.text, **settings)
+    model.freeze(config.freeze)
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    return model
+
+
+def _small_model(
+    config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, settings: dict
+) -> MedProbCLIPModel:
     vision = ResNetConfig(num_channels=1, layer_type="basic", **SMALL_VISION[config.vision])
     text = BertConfig(
         vocab_size=len(tokenizer),
@@ -80,7 +114,7 @@ def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase) -> Me
         pad_token_id=tokenizer.pad_token_id,
         **SMALL_TEXT[config.text],
     )
-    model = MedProbCLIPModel(MedProbCLIPConfig(vision_config=vision, text_config=text, **sizes))
+    model = MedProbCLIPModel(MedProbCLIPConfig(vision_config=vision, text_config=text, **settings))
     # The same attention in plain matrix products: for short texts on a CPU its backward pass is faster than
     # the fused kernel's.
     model.text_model.set_attn_implementation("eager")

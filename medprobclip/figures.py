@@ -53,6 +53,11 @@ FIGURES = {
         "05_uncertainty_analysis",
         "Total variance against how many studies share the coding, and against the rank of the answer",
     ),
+    "scaling": Entry(
+        "07_scaling",
+        "Time and memory of scoring a gallery: the published broadcast as far as memory allows, tiles, exact "
+        "search, and search by cosine; less than 1 MB stands at 1 MB",
+    ),
     "readability": Entry(
         "medprobclip.readability",
         "AUROC of a small classifier on held-out simulated patients, by kind of finding",
@@ -225,6 +230,30 @@ def uncertainty_and_sharing(sharing: pd.DataFrame, ranks: pd.DataFrame) -> Figur
     right.set_yscale("log")
     plots.plain_log(right.yaxis)
     right.set_title("Does uncertainty foretell the rank?")
+    return figure
+
+
+def scaling(table: pd.DataFrame) -> Figure:
+    """Time and memory by gallery size, one line a method; the table of `scaling.scaling_table`."""
+    plots.use_style()
+    figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
+    methods = {
+        "broadcast": ("broadcast, as published", plots.REPORT),
+        "tiles": ("tiles: all scores", "#c9a227"),
+        "search": ("search: the best only", plots.IMAGE),
+        "cosine search": ("search by cosine", plots.QUIET),
+    }
+    sizes = table.iloc[0]
+    plots.growth(left, table, "seconds", methods, "search").set_ylabel("time, s")
+    left.set_title(f"Time for {sizes['queries']:,} queries, {sizes['dim']:,} dimensions")
+    plots.growth(right, table, "memory_mb", methods, "tiles", floor=1.0)
+    right.set_ylabel("memory beyond the inputs, MB (at least 1)")
+    right.set_title("What has to be held at once")
+    handles, labels = left.get_legend_handles_labels()
+    for label, face in (("compiled", plots.INK), ("not compiled", "white")):
+        handles.append(plt.Line2D([], [], ls="", marker="o", color=plots.INK, mfc=face, mew=1.5))
+        labels.append(label)
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
     return figure
 
 

@@ -5,9 +5,16 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 from torch import Tensor
+from torch.utils._pytree import register_pytree_node
+from torch.utils.data._utils.collate import default_collate_fn_map
+
+from medprobclip.files import replaced_file
 
 
 @dataclass(frozen=True, eq=False)
@@ -48,7 +55,10 @@ class Gaussian:
         return self.log_var.exp()
 
     def map(self, function: Callable[[Tensor], Tensor]) -> Gaussian:
-        """Apply the same shape-keeping or indexing function to mean and log variance."""
+        """Apply one function to mean and log variance that keeps or reorders elements.
+
+        Such as indexing, `Tensor.cpu`, or gathering across processes: `g.map(accelerator.gather)`.
+        """
         return Gaussian(function(self.mean), function(self.log_var))
 
     def __getitem__(self, index) -> Gaussian:
@@ -63,6 +73,11 @@ class Gaussian:
 
     def detach(self) -> Gaussian:
         return self.map(Tensor.detach)
+
+    @staticmethod
+    def stack(parts: Sequence[Gaussian]) -> Gaussian:
+        """Stack along a new first axis: n of `[*, D] -> [n, *, D]`, as a DataLoader collates them."""
+        return Gaussian(torch.stack([p.mean for p in parts]), torch.stack([p.log_var for p in parts]))
 
     @staticmethod
     def cat(parts: Sequence[Gaussian]) -> Gaussian:
@@ -90,6 +105,15 @@ class Gaussian:
         """
         return 0.5 * (self.var + self.mean.square() - 1 - self.log_var).sum(-1)
 
+    def kl(self, other: Gaussian) -> Tensor:
+        """KL(self ‖ other) in nats, element by element over the rows, summed over D: `[*]`.
+
+        ½ Σ [(σ² + (μ − μ')²) / σ'² − 1 − log σ² + log σ'²]. Shapes broadcast.
+        """
+        ratio = (self.log_var - other.log_var).exp()
+        distance = (self.mean - other.mean).square() / other.var
+        return 0.5 * (ratio + distance - 1 + other.log_var - self.log_var).sum(-1)
+
     def total_variance(self) -> Tensor:
         """Σ σ², the trace of the covariance: `[*]`. The uncertainty that PCME++ reports for an item."""
         return self.var.sum(-1)
@@ -97,3 +121,27 @@ class Gaussian:
     def entropy(self) -> Tensor:
         """Differential entropy ½ Σ (1 + log 2π + log σ²) in nats: `[*]`."""
         return 0.5 * (self.log_var + 1.0 + math.log(2 * math.pi)).sum(-1)
+
+    def save(self, path: Path) -> None:
+        """Write as safetensors with the tensors `mean` and `log_var`, whole or not at all."""
+        with replaced_file(Path(path)) as temporary:
+            save_file({"mean": self.mean.contiguous(), "log_var": self.log_var.contiguous()}, temporary)
+
+    @classmethod
+    def load(cls, path: Path) -> Gaussian:
+        """Inverse of `save`, mapped into memory: a row is read from disk when it is used.
+
+        Raises FileNotFoundError when there is no such file.
+        """
+        with safe_open(path, framework="pt") as file:
+            return cls(file.get_tensor("mean"), file.get_tensor("log_var"))
+
+
+# At home in torch: a DataLoader collates Gaussians, and functions over trees of tensors find the two inside.
+default_collate_fn_map[Gaussian] = lambda batch, *, collate_fn_map=None: Gaussian.stack(batch)
+register_pytree_node(
+    Gaussian,
+    lambda g: ([g.mean, g.log_var], None),
+    lambda tensors, _: Gaussian(*tensors),
+    serialized_type_name="medprobclip.Gaussian",
+)

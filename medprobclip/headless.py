@@ -13,6 +13,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from medprobclip.objectives import OBJECTIVES
 from medprobclip.profiles import PROFILES
 from medprobclip.workspace import NotebookParameters, Workspace
 
@@ -20,7 +21,7 @@ ROOT = Path(__file__).resolve().parent.parent
 
 
 def run_notebooks(parameters: NotebookParameters, only: str = "") -> Workspace:
-    """Execute every notebook whose name starts with `only` into `runs/<profile>/notebooks`.
+    """Execute every notebook whose name starts with `only` into `runs/<profile>/<objective>/notebooks`.
 
     Cell output streams to the terminal. Each stage (corpus, training by epochs, test scores) keeps what it
     finished, so that a call after an interruption goes on. Raises PapermillExecutionError when a cell
@@ -49,7 +50,7 @@ def run_notebooks(parameters: NotebookParameters, only: str = "") -> Workspace:
 
 
 def parser() -> argparse.ArgumentParser:
-    """Command line; the default profile is the notebooks' own."""
+    """Command line; the default profile and objective are the notebooks' own."""
     default = {field.name: field.default for field in fields(NotebookParameters)}
     command = argparse.ArgumentParser(
         prog="python -m medprobclip.headless",
@@ -60,6 +61,9 @@ def parser() -> argparse.ArgumentParser:
         "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=default["profile"],
         help="smoke: seconds, numbers mean nothing; demo: about 10 minutes on two CPU cores",
     )  # fmt: skip
+    command.add_argument(
+        "--objective", choices=list(OBJECTIVES), default=default["objective"], help="what training minimises"
+    )
     command.add_argument("--only", default="", metavar="NN", help="just the notebooks whose name starts so")
     return command
 
@@ -71,7 +75,8 @@ def main() -> None:
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
-        workspace = run_notebooks(NotebookParameters(arguments.profile, str(ROOT)), arguments.only)
+        parameters = NotebookParameters(arguments.profile, arguments.objective, str(ROOT))
+        workspace = run_notebooks(parameters, arguments.only)
     except PapermillExecutionError as error:
         if error.ename == "KeyboardInterrupt":  # Ctrl-C reaches the kernel, too
             sys.exit("\nStopped. The same command goes on from here.")

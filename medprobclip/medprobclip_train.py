@@ -13,7 +13,7 @@ from medprobclip.data.augment import AugmentationConfig
 from medprobclip.data.images import ImageError
 from medprobclip.data.studies import StudyTableError, read_studies
 from medprobclip.encoders import EncoderConfig
-from medprobclip.objectives import ObjectiveConfig
+from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
 from medprobclip.profiles import PROFILES, Profile, get_profile
 from medprobclip.runs import check_disjoint, evaluate_run, train_run
 from medprobclip.training import TrainingConfig, TrainingError
@@ -36,19 +36,28 @@ class Tables:
     out: Path = field(metadata={"help": "folder for checkpoint, metrics.json and TensorBoard logs"})
 
 
-def parser(profile: Profile) -> HfArgumentParser:
-    """One flag for every field of the configuration dataclasses, with the profile's values as defaults."""
+def parser(profile: Profile, objective: str) -> HfArgumentParser:
+    """One flag for every field of the configuration dataclasses, with the profile's values as defaults.
+
+    `objective` names the profile's own.
+    """
     command = HfArgumentParser(
         [Tables, *PARTS.values()],
         prog="python medprobclip/medprobclip_train.py",
         description=__doc__,
-        allow_abbrev=False,  # the profile is read first, by its full name
+        allow_abbrev=False,  # profile and objective are read first, by their full names
     )
     command.add_argument(
         "--profile",
         choices=list(PROFILES),
         default=profile.name,
         help="the set of defaults for all other flags",
+    )
+    command.add_argument(
+        "--objective",
+        choices=list(OBJECTIVES),
+        default=objective,
+        help="the set of defaults for the flags of the objective, from --loss on",
     )
     command.set_defaults(**{f.name: SUPPRESS for f in fields(Tables)})  # required: no default to show
     for part in PARTS:
@@ -59,12 +68,19 @@ def parser(profile: Profile) -> HfArgumentParser:
 
 def parse(arguments: list[str]) -> tuple[Tables, Profile]:
     """Command line -> tables and a profile with the given flags put in. Exits with usage on a bad flag."""
-    # The profile decides the defaults of every other flag, so it is read first.
+    # Profile and objective decide the defaults of every other flag, so they are read first.
     first = HfArgumentParser(add_help=False, allow_abbrev=False)
     first.add_argument("--profile", choices=list(PROFILES), default="demo")
-    profile = get_profile(first.parse_known_args(arguments)[0].profile)
-    command = parser(profile)
-    tables, *parts, _, unknown = command.parse_args_into_dataclasses(arguments, return_remaining_strings=True)
+    first.add_argument("--objective", choices=list(OBJECTIVES), default="medprobclip")
+    chosen = first.parse_known_args(arguments)[0]
+    profile = get_profile(chosen.profile, chosen.objective)
+    command = parser(profile, chosen.objective)
+    try:
+        tables, *parts, _, unknown = command.parse_args_into_dataclasses(
+            arguments, return_remaining_strings=True
+        )
+    except ValueError as error:  # values that do not go together
+        command.error(str(error))
     if unknown:
         command.error(f"unrecognized arguments: {' '.join(unknown)}")
     return tables, replace(profile, **dict(zip(PARTS, parts, strict=True)))

@@ -2,12 +2,27 @@
 
 from __future__ import annotations
 
+import math
+from pathlib import Path
+
 import torch
+import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.configuration_utils import SubConfigSpec
 
+from medprobclip.backbones import (
+    check_pooling,
+    feature_width,
+    fit_channels,
+    load_backbone,
+    load_weights,
+    pool_image,
+    pool_text,
+    trim,
+)
+from medprobclip.checkpoints import read_published
 from medprobclip.gaussian import Gaussian
 from medprobclip.similarity import ScaledSimilarity
 
@@ -17,7 +32,7 @@ class MedProbCLIPConfig(PreTrainedConfig):
     """Configuration of `MedProbCLIPModel`: two transformers backbones and the embedding space.
 
     Defaults follow arXiv 2602.16019. `vision_config` and `text_config` are the configurations (or their
-    dicts) of any transformers vision and text backbone.
+    dicts) of any transformers vision and text backbone; a `vision_config.num_channels` of 1 is a grey stem.
     """
 
     model_type = "medprobclip"
@@ -28,28 +43,43 @@ class MedProbCLIPConfig(PreTrainedConfig):
 
     vision_config: PreTrainedConfig | dict | None = None
     text_config: PreTrainedConfig | dict | None = None
+    vision_pooling: str = "mean"  # one of `backbones.VISION_POOLINGS`
+    text_pooling: str = "cls"  # one of `backbones.TEXT_POOLINGS`
+    head_hidden: int = 0  # units of a hidden layer in the heads, 0: linear heads
     embed_dim: int = 512  # D, dimensions of the shared space
     log_var_min: float = -6.0  # clamp of log σ², so that no variance vanishes …
     log_var_max: float = 6.0  # … or explodes
-    similarity_scale: float = 1.0  # a₀ of ℓ = −max(a, 1e-3)·d + b
+    score: str = "expected_likelihood"  # one of `similarity.SCORES`
+    similarity_scale: float = 1.0  # a₀ of ℓ = a·score + b
     similarity_shift: float = 0.0  # b₀
+    similarity_max_scale: float | None = None  # largest a, none: any
+    unit_mean: bool = False  # scale every mean to length 1 (PCME++)
     image_size: int = 224  # side of the square input in px
     image_mean: float = 0.5  # of grey values in [0, 1]
     image_std: float = 0.25
 
 
 class GaussianHead(nn.Module):
-    """One linear layer to 2·D: features `[B, F]` -> Gaussian `[B, D]`, log variance clamped."""
+    """Features `[B, F]` -> Gaussian `[B, D]`, log variance clamped: linear, or with one hidden layer."""
 
     def __init__(self, in_features: int, config: MedProbCLIPConfig) -> None:
         super().__init__()
+        self.hidden: nn.Module = nn.Identity()
+        spread = 0.3  # of means and log variances at the start, so that every σ² is near 1
+        if config.head_hidden:
+            self.hidden = nn.Sequential(nn.Linear(in_features, config.head_hidden), nn.GELU())
+            self.hidden[0].spread = 1.0
+            in_features, spread = config.head_hidden, spread / 0.652  # root mean square of GELU(N(0, 1))
         self.linear = nn.Linear(in_features, 2 * config.embed_dim)
+        self.linear.spread = spread
         self.limits = (config.log_var_min, config.log_var_max)
+        self.unit_mean = config.unit_mean
 
     def forward(self, features: Tensor) -> Gaussian:
         # Float32 whatever the encoders run in: scores are sums of D terms in these values.
         with torch.autocast(features.device.type, enabled=False):
-            mean, log_var = self.linear(features.float()).chunk(2, dim=-1)
+            mean, log_var = self.linear(self.hidden(features.float())).chunk(2, dim=-1)
+            mean = F.normalize(mean, dim=-1) if self.unit_mean else mean
             return Gaussian(mean, log_var.clamp(*self.limits))
 
 
@@ -65,85 +95,123 @@ class MedProbCLIPModel(PreTrainedModel):
     base_model_prefix = "medprobclip"
     main_input_name = "pixel_values"
     input_modalities = ("image", "text")
+    supports_gradient_checkpointing = True
 
     def __init__(self, config: MedProbCLIPConfig) -> None:
         super().__init__(config)
         self.vision_model = AutoModel.from_config(config.vision_config)
         self.text_model = AutoModel.from_config(config.text_config)
-        if hasattr(self.vision_model, "layernorm"):  # ViT: the patches are averaged first, normed after
-            self.vision_model.layernorm = nn.Identity()
-        vision_width = feature_width(config.vision_config)
+        check_pooling(self.vision_model, config.vision_pooling, self.text_model, config.text_pooling)
+        trim(self.vision_model, config.vision_pooling)
+        trim(self.text_model, config.text_pooling)
+        vision_width = feature_width(config.vision_config, config.vision_pooling)
+        text_width = feature_width(config.text_config, config.text_pooling)
         self.vision_norm = nn.LayerNorm(vision_width, eps=1e-6)
         self.vision_head = GaussianHead(vision_width, config)
-        self.text_head = GaussianHead(feature_width(config.text_config), config)
-        self.similarity = ScaledSimilarity(config.similarity_scale, config.similarity_shift)
+        self.text_head = GaussianHead(text_width, config)
+        self.similarity = ScaledSimilarity(
+            config.score, config.similarity_scale, config.similarity_shift, config.similarity_max_scale
+        )
+        self.frozen: tuple[str, ...] = ()
         self.post_init()
 
     @torch.no_grad()
     def _init_weights(self, module: nn.Module) -> None:
         """Our own layers; the backbones initialise theirs."""
         if isinstance(module, nn.Linear):  # the heads
-            # Means and log variances start with a spread of 0.3, so that every σ² is near 1.
-            nn.init.normal_(module.weight, std=0.3 * module.in_features**-0.5)
+            nn.init.normal_(module.weight, std=module.spread * module.in_features**-0.5)
             nn.init.zeros_(module.bias)
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
         elif isinstance(module, ScaledSimilarity):
-            module.a.fill_(self.config.similarity_scale)
+            module.log_a.fill_(math.log(self.config.similarity_scale))
             module.b.fill_(self.config.similarity_shift)
 
     @classmethod
-    def from_vision_text_pretrained(cls, vision: str, text: str, **settings) -> MedProbCLIPModel:
+    def from_vision_text_pretrained(
+        cls, vision: str, text: str, grey: bool = True, **settings
+    ) -> MedProbCLIPModel:
         """Combine a pretrained vision and text backbone (hub name or folder) under fresh heads.
 
-        `settings` are fields of `MedProbCLIPConfig`. Raises OSError when a backbone cannot be found.
+        With `grey` the first convolution takes one channel, its weights summed over the colours, where the
+        backbone lets us choose: the same answers as to three equal channels, for a third of the input.
+        `settings` are fields of `MedProbCLIPConfig`. Raises OSError when a backbone cannot be found,
+        ValueError when it cannot do what is asked.
         """
-        vision_model, text_model = AutoModel.from_pretrained(vision), AutoModel.from_pretrained(text)
-        config = MedProbCLIPConfig(
-            vision_config=vision_model.config, text_config=text_model.config, **settings
+        vision_model, text_model = load_backbone(vision, "vision"), load_backbone(text, "text")
+        if grey and hasattr(vision_model.config, "num_channels"):
+            vision_model.config.num_channels = 1
+        model = cls(
+            MedProbCLIPConfig(vision_config=vision_model.config, text_config=text_model.config, **settings)
         )
-        model = cls(config)
-        vision_weights = vision_model.state_dict()
-        for name in ("weight", "bias"):  # a ViT's own norm goes where it is applied now
-            if f"layernorm.{name}" in vision_weights:
-                getattr(model.vision_norm, name).data = vision_weights.pop(f"layernorm.{name}")
-        model.vision_model.load_state_dict(vision_weights)
-        model.text_model.load_state_dict(text_model.state_dict())
+        norm = trim(vision_model, model.config.vision_pooling)
+        trim(text_model, model.config.text_pooling)
+        load_weights(model.vision_model, vision_model.state_dict())
+        load_weights(model.text_model, text_model.state_dict())
+        if norm is not None:
+            model.vision_norm.load_state_dict(norm.state_dict())
         return model
 
-    def encode_image(self, pixel_values: Tensor) -> Gaussian:
-        """Radiographs `[B, 1 or 3, H, W]`, normalised -> Gaussian `[B, D]`.
+    def freeze(self, which: str) -> None:
+        """Backbones that keep their weights from now on: "none", "vision", "text" or "both".
 
-        Token backbones: mean of the patch tokens (the class token left out); convolutional ones: mean of
-        the feature map. Then LayerNorm and the head.
+        The others learn, and so do the heads and the norm after the pooling, always. A frozen backbone
+        stays in evaluation mode (no dropout, no new batch statistics). Not stored: a loaded model learns
+        everywhere until asked again. Raises ValueError for another word.
         """
-        channels = self.config.vision_config.num_channels
-        if pixel_values.shape[1] == 1 and channels != 1:
-            pixel_values = pixel_values.expand(-1, channels, -1, -1)  # grey in every channel, no copy
-        features = self.vision_model(pixel_values=pixel_values).last_hidden_state
-        if features.ndim == 4:
-            pooled = features.mean((2, 3))
-        else:
-            patches = (pixel_values.shape[-1] // self.config.vision_config.patch_size) ** 2
-            pooled = features[:, -patches:].mean(1)
-        return self.vision_head(self.vision_norm(pooled))
+        towers = {"vision": ("vision_model",), "text": ("text_model",), "none": ()}
+        towers["both"] = towers["vision"] + towers["text"]
+        if which not in towers:
+            raise ValueError(f"freeze '{which}'? Choose one of {', '.join(towers)}")
+        self.frozen = towers[which]
+        for tower in towers["both"]:
+            getattr(self, tower).requires_grad_(tower not in self.frozen)
+        self.train(self.training)
+
+    def train(self, mode: bool = True) -> MedProbCLIPModel:
+        super().train(mode)
+        for tower in self.frozen:
+            getattr(self, tower).eval()
+        return self
+
+    @classmethod
+    def from_published(cls, path: str | Path) -> MedProbCLIPModel:
+        """Load the authors' checkpoint, "pre-trained_weights.pt", ready to encode.
+
+        Sizes are read off the tensors. Raises FileNotFoundError when there is no such file, CheckpointError
+        when loading it could execute code or a tensor does not find its place.
+        """
+        settings, weights = read_published(path)
+        model = cls(MedProbCLIPConfig(**settings))
+        model.load_state_dict(weights)
+        return model.eval()
+
+    def encode_image(self, pixel_values: Tensor) -> Gaussian:
+        """Radiographs `[B, 1, H, W]`, normalised -> Gaussian `[B, D]`: pooled, LayerNorm, head.
+
+        As many equal channels as the backbone has are taken too; raises ValueError for other numbers.
+        """
+        pixel_values = fit_channels(pixel_values, self.config.vision_config)
+        features = pool_image(self.vision_model, pixel_values, self.config.vision_pooling)
+        return self.vision_head(self.vision_norm(features))
 
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Gaussian:
-        """Tokens and their mask `[B, L]` -> Gaussian `[B, D]`, from the first ([CLS]) token."""
-        hidden = self.text_model(input_ids=input_ids, attention_mask=attention_mask).last_hidden_state
-        return self.text_head(hidden[:, 0])
+        """Tokens and their mask `[B, L]` -> Gaussian `[B, D]`: pooled, head."""
+        return self.text_head(pool_text(self.text_model, input_ids, attention_mask, self.config.text_pooling))
 
     def forward(
-        self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor
+        self,
+        pixel_values: Tensor,
+        input_ids: Tensor,
+        attention_mask: Tensor,
+        token_type_ids: Tensor | None = None,
     ) -> tuple[Gaussian, Gaussian]:
-        """Both encoders: images `[B, C, H, W]` and texts `[B', L]` -> Gaussian `[B, D]`, `[B', D]`."""
+        """Both encoders: images `[B, C, H, W]` and texts `[B', L]` -> Gaussian `[B, D]`, `[B', D]`.
+
+        `token_type_ids` are taken because tokenizers give them, and not used: a text is one segment.
+        """
         return self.encode_image(pixel_values), self.encode_text(input_ids, attention_mask)
-
-
-def feature_width(config: PreTrainedConfig) -> int:
-    """Width F of a backbone's features (the last stage of a convolutional one)."""
-    return config.hidden_sizes[-1] if hasattr(config, "hidden_sizes") else config.hidden_size
 
 
 AutoConfig.register("medprobclip", MedProbCLIPConfig)

@@ -205,3 +205,43 @@ def labelled_intervals(
     ax.grid(axis="both")
     ax.tick_params(axis="y", length=0)
     return ax
+
+
+def growth(
+    ax: Axes,
+    table: pd.DataFrame,
+    column: str,
+    methods: dict[str, tuple[str, str]],
+    linear: str,
+    floor: float = 0,
+) -> Axes:
+    """A cost against gallery size on logarithmic axes: rows `method, gallery, compiled` and the cost.
+
+    `methods` gives each method its label and colour. Values below `floor` stand on it, NaN is left out,
+    markers are hollow where nothing was compiled. The dashed line grows linearly, to the end of `linear`.
+    """
+    for method, (label, colour) in methods.items():
+        rows = table[table["method"] == method]
+        values = rows[column].clip(lower=floor)
+        ax.plot(rows["gallery"], values, color=colour, lw=2, label=label)
+        for compiled, face in ((True, colour), (False, "white")):
+            chosen = (rows["compiled"] == compiled).to_numpy()
+            ax.plot(rows["gallery"][chosen], values[chosen], "o", ms=6, color=colour, mfc=face, mew=1.5)
+    sizes = np.unique(table["gallery"])
+    reference = table[table["method"] == linear]
+    if reference[column].notna().any():
+        last = reference.iloc[reference["gallery"].argmax()]
+        guide = last[column] * sizes / last["gallery"]
+        shown = guide >= floor
+        ax.plot(sizes[shown], guide[shown], color=INK, ls="--", lw=1, label="grows linearly", zorder=0)
+    ax.set(xscale="log", xlabel="gallery size, reports")
+    ax.set_xticks(sizes, [f"{size:,}" for size in sizes])
+    if table[column].notna().any():
+        ax.set_yscale("log")
+        ax.yaxis.set_major_locator(LogLocator(subs=(1, 3)))
+        ax.yaxis.set_major_formatter(StrMethodFormatter("{x:g}"))
+    else:
+        ax.text(0.5, 0.5, "not known on this system", ha="center", color=QUIET, transform=ax.transAxes)
+    ax.minorticks_off()
+    ax.grid(axis="y")
+    return ax

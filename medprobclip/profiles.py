@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 
 from medprobclip.data.augment import AugmentationConfig
 from medprobclip.encoders import EncoderConfig
-from medprobclip.objectives import ObjectiveConfig
+from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
+from medprobclip.scaling import ScalingConfig
 from medprobclip.training import TrainingConfig
 
 
@@ -19,10 +20,15 @@ class Profile:
     training: TrainingConfig = TrainingConfig()
     objective: ObjectiveConfig = ObjectiveConfig()
     augmentation: AugmentationConfig = AugmentationConfig()
+    scaling: ScalingConfig = ScalingConfig()
     showcase_px: int = field(default=224, metadata={"help": "edge of the pictures of notebook 01, pixels"})
     corpus_studies: int | None = field(
         default=None, metadata={"help": "studies of the default corpus, all when none"}
     )
+
+    def settings(self) -> dict:
+        """What a training run is known by, ready for JSON: all but the sizes that notebook 07 measures."""
+        return {name: value for name, value in asdict(self).items() if name != "scaling"}
 
 
 PROFILES = {
@@ -34,6 +40,7 @@ PROFILES = {
                 "tiny-resnet", "tiny-bert", embed_dim=16, image_size=64, max_tokens=64, vocab_size=800
             ),
             TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-3),
+            scaling=ScalingConfig(queries=16, dim=32, galleries=(32, 128, 512)),
             showcase_px=64,
             corpus_studies=100,
         ),
@@ -48,8 +55,10 @@ PROFILES = {
 }
 
 
-def get_profile(name: str) -> Profile:
-    """The named profile. Raises ValueError that lists the names."""
+def get_profile(name: str, objective: str = "medprobclip") -> Profile:
+    """The named profile with the named objective. Raises ValueError that lists the names."""
     if name not in PROFILES:
         raise ValueError(f"no profile '{name}'; choose one of {', '.join(PROFILES)}")
-    return PROFILES[name]
+    if objective not in OBJECTIVES:
+        raise ValueError(f"no objective '{objective}'; choose one of {', '.join(OBJECTIVES)}")
+    return replace(PROFILES[name], objective=OBJECTIVES[objective])

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
 
@@ -95,7 +95,7 @@ def train_run(
         "validation": open_table(val_csv, profile.encoders.image_size),
     }
     check_disjoint({name: table.studies for name, table in tables.items()})
-    claim(out, {**asdict(profile), "tables": {name: table.digest for name, table in tables.items()}})
+    claim(out, {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}})
     if is_finished(out):
         history = read_history(out)
         print(f"{out}: {len(history)} epochs are done, reading them back")
@@ -108,7 +108,7 @@ def train_run(
     for name, dataset in zip(tables, datasets, strict=True):
         print(f"{name}: {len(dataset)} studies ({dataset.left_out} without both sections left out)")
     set_seed(profile.training.seed)  # initial weights
-    model = build_model(profile.encoders, tokenizer)
+    model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
     return train(
         model, tokenizer, *datasets, out,
         profile.training, profile.objective, profile.augmentation, on_epoch,

@@ -20,13 +20,17 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
 from medprobclip.data.augment import AugmentationConfig, TrainingViews, normalise
-from medprobclip.data.dataset import Batch, StudyDataset
+from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset
+from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
 from medprobclip.embedding import embed
 from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
 from medprobclip.files import recovered_folder, replaced_file, replaced_folder
+from medprobclip.mixing import Mix
 from medprobclip.model import MedProbCLIPModel
-from medprobclip.objectives import ObjectiveConfig, Views, medprobclip_objective
+from medprobclip.objectives import ObjectiveConfig, Views, objective_terms
 from medprobclip.precision import autocast
+from medprobclip.processor import MedProbCLIPProcessor
+from medprobclip.targets import BatchTargets
 
 
 class TrainingError(RuntimeError):
@@ -46,15 +50,32 @@ class TrainingConfig:
     seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
 
 
-def encode_views(model: MedProbCLIPModel, batch: Batch, pixels: torch.Tensor) -> Views:
-    """One batched forward for both views and one for each section: pixels `[2, B, 1, S, S]` -> Views.
+def answers(batch: Batch, objective: ObjectiveConfig, reports: ReportSimilarity | None) -> BatchTargets:
+    """What is right, partly right or left out in a batch.
+
+    `reports` are those of the batch's dataset, for soft targets. Raises ValueError when the objective asks
+    for a coding or a similarity that is not there.
+    """
+    similarity = None if reports is None else reports.between(batch.rows).to(batch.images.device)
+    return objective.targets(batch.text_ids, batch.coding, similarity)
+
+
+def encode_views(
+    model: MedProbCLIPModel,
+    batch: Batch,
+    pixels: torch.Tensor,
+    targets: BatchTargets | None = None,
+    sections: int = len(SECTIONS),
+) -> Views:
+    """One forward for all views and one for each of the first sections: pixels `[V, B, 1, S, S]` -> Views.
 
     The sections differ in length (an impression is short), so each is padded to its own longest text.
     """
     with autocast(pixels.device):
         images = model.encode_image(pixels.flatten(0, 1))
-        reports = tuple(model.encode_text(t.input_ids, t.attention_mask) for t in batch.sections)
-    return Views(images.chunk(2), reports, batch.text_ids)
+        texts = batch.sections[:sections]
+        reports = tuple(model.encode_text(t.input_ids, t.attention_mask) for t in texts)
+    return Views(images.chunk(len(pixels)), reports, targets)
 
 
 def train(
@@ -70,12 +91,13 @@ def train(
 ) -> pd.DataFrame:
     """Train, keep the epoch with the best validation RSUM, and return the history, one row an epoch.
 
-    Writes `out/checkpoint` (best model and tokenizer), `out/history.csv`, `out/tensorboard` and, after
+    Writes `out/checkpoint` (best model and its processor), `out/history.csv`, `out/tensorboard` and, after
     each epoch, `out/last`, from which an interrupted call goes on exactly where that epoch ended.
     `on_epoch` is called with the history so far. Raises TrainingError when there are fewer studies than
-    one batch, on several processes, or when the loss is no longer finite.
+    one batch, on several processes, when the objective needs expert codes that the table lacks, or when the
+    loss is no longer finite.
     """
-    config = config or TrainingConfig()
+    config, objective = config or TrainingConfig(), objective or ObjectiveConfig()
     accelerator = Accelerator()
     if accelerator.num_processes > 1:
         raise TrainingError(
@@ -88,12 +110,19 @@ def train(
             f"{len(training_set)} training studies do not fill one batch of {config.batch_size}; "
             "lower batch_size"
         )
+    if objective.equal_coding != "negative" and training_set.coding is None:
+        raise TrainingError(
+            f"equal_coding '{objective.equal_coding}' needs expert codes: the training table has no column "
+            "`codes`. Add it, or leave equal_coding at negative"
+        )
     set_seed(config.seed)
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
     total = steps * config.epochs
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * total), total)
     model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    # Before any state is loaded: a resumed run measures by the untrained encoder, too.
+    reports = report_similarity(objective.soft, training_set.reports, model.text_model, tokenizer)
 
     history = load_state(accelerator, out)
     write_history(out, history)
@@ -101,8 +130,8 @@ def train(
         print(f"Resuming after epoch {len(history)} of {config.epochs}")
     with SummaryWriter(out / "tensorboard", purge_step=len(history) * steps) as writer:
         loop = EpochLoop(
-            model, accelerator, optimizer, schedule, writer, config, objective or ObjectiveConfig(),
-            TrainingViews(model.config.image_size, augmentation).to(accelerator.device),
+            model, accelerator, optimizer, schedule, writer, config, objective,
+            TrainingViews(model.config.image_size, augmentation).to(accelerator.device), reports,
         )  # fmt: skip
         for epoch in range(len(history), config.epochs):
             started = time.perf_counter()
@@ -111,7 +140,7 @@ def train(
             if row["val_rsum"] > max((past["val_rsum"] for past in history), default=-math.inf):
                 with replaced_folder(out / "checkpoint") as folder:
                     accelerator.unwrap_model(model).save_pretrained(folder)
-                    tokenizer.save_pretrained(folder)
+                    MedProbCLIPProcessor.for_model(model.config, tokenizer).save_pretrained(folder)
             for name in (name for name in row if name.startswith("val_")):
                 writer.add_scalar(name.replace("val_", "validation/"), row[name], (epoch + 1) * steps)
             history.append(row)
@@ -144,9 +173,10 @@ class EpochLoop:
     config: TrainingConfig
     objective: ObjectiveConfig
     views: TrainingViews
+    reports: ReportSimilarity | None
 
     def run(self, dataset: StudyDataset, epoch: int) -> dict[str, float]:
-        """Train for one epoch; returns the mean of every term, the last learning rate and the scale a."""
+        """Train for one epoch; returns the mean of every term, the last learning rate, and a and b."""
         self.model.train()
         steps = len(dataset) // self.config.batch_size
         sums: dict[str, float] = {}
@@ -164,15 +194,21 @@ class EpochLoop:
         return {term: total / steps for term, total in sums.items()} | {
             "learning_rate": self.schedule.get_last_lr()[0],
             "scale_a": float(self.model.similarity.a.detach()),
+            "shift_b": float(self.model.similarity.b.detach()),
         }
 
     def step(self, batch: Batch) -> dict[str, float]:
         """One update of the weights; returns the terms of the objective before it."""
         batch = batch.to(self.accelerator.device)
-        settings = self.model.config
-        pixels = normalise(self.views(batch.images), settings.image_mean, settings.image_std)
-        views = encode_views(self.model, batch, pixels)
-        terms = medprobclip_objective(views, self.model.similarity, self.objective)
+        settings, objective = self.model.config, self.objective
+        augmented = self.views(batch.images[: objective.views])
+        pixels = normalise(augmented, settings.image_mean, settings.image_std)
+        targets = answers(batch, objective, self.reports)
+        if objective.mixed_share:
+            mix = Mix.draw(len(batch.rows), objective.mixed_share, settings.image_size)
+            pixels, targets = mix.images(pixels), mix.targets(targets)
+        views = encode_views(self.model, batch, pixels, targets, objective.sections)
+        terms = objective_terms(views, self.model.similarity, objective)
         self.optimizer.zero_grad()
         self.accelerator.backward(terms["loss"])
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)

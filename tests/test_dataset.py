@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import torch
 
 from medprobclip.data.dataset import StudyDataset, draw_two, reference_view
 from medprobclip.data.images import cache_images, read_image
@@ -17,8 +18,12 @@ def studies(study_tables):
 @pytest.fixture(scope="module")
 def dataset(studies, tmp_path_factory):
     paths = [path for images in studies["image_paths"] for path in images]
-    tokenizer = train_tokenizer(studies["findings"] + " " + studies["impression"], 100, 32)
-    return StudyDataset(studies, cache_images(paths, 32, tmp_path_factory.mktemp("cache")), tokenizer)
+    images = cache_images(paths, 32, tmp_path_factory.mktemp("cache"))
+    return StudyDataset(studies, images, dataset_tokenizer(studies))
+
+
+def dataset_tokenizer(studies):
+    return train_tokenizer(studies["findings"] + " " + studies["impression"], 100, 32)
 
 
 def test_an_epoch_visits_every_study_once(dataset):
@@ -49,6 +54,27 @@ def test_order_follows_seed_and_epoch(dataset):
     assert first(seed=1, epoch=0) == first(seed=1, epoch=0)
     assert first(seed=1, epoch=0) != first(seed=1, epoch=1)
     assert first(seed=1, epoch=0) != first(seed=2, epoch=0)
+
+
+def test_rows_name_the_studies_of_the_batch(dataset, studies):
+    for batch in dataset.batches(8, seed=1, epoch=0):
+        for name, ids, texts in zip(("findings", "impression"), batch.text_ids, batch.sections, strict=True):
+            assert torch.equal(ids, torch.from_numpy(dataset.text_ids[name][batch.rows.numpy()]))
+            assert torch.equal(texts.input_ids, dataset.texts(batch.rows.numpy(), name).input_ids)
+        assert batch.coding is None
+    coded = StudyDataset(
+        studies.assign(codes=[(f"code {i % 3}",) for i in range(40)]),
+        dataset.images,
+        dataset_tokenizer(studies),
+    )
+    batch = next(coded.batches(8, seed=1, epoch=0)).to(torch.device("cpu"))
+    same = batch.rows[:, None] % 3 == batch.rows % 3
+    assert torch.equal(batch.coding[:, None] == batch.coding, same)
+
+
+def test_reports_are_whole(dataset, studies):
+    assert dataset.reports[3] == f"{studies['findings'][3]} {studies['impression'][3]}"
+    assert len(dataset.reports) == 40
 
 
 def test_texts_are_padded_to_the_longest_of_the_batch(dataset):

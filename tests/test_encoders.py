@@ -1,11 +1,14 @@
 """Encoders from scratch and by name."""
 
+import dataclasses
+
 import pytest
 import torch
-from transformers import BertConfig, BertModel, ViTConfig, ViTModel
+from transformers import BertConfig, BertModel, HfArgumentParser, ViTConfig, ViTModel
 
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.encoders import EncoderConfig, build_model, build_tokenizer
+from medprobclip.model import MedProbCLIPConfig
 
 TEXTS = ["No effusion.", "The heart is large."]
 
@@ -49,3 +52,58 @@ def test_half_pretrained_is_refused():
     tokenizer = train_tokenizer(TEXTS, 60, 16)
     with pytest.raises(ValueError, match="both from scratch"):
         build_model(EncoderConfig(vision="tiny-resnet"), tokenizer)
+
+
+def tiny(**settings):
+    config = EncoderConfig(
+        "tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=16, vocab_size=60, **settings
+    )
+    tokenizer = build_tokenizer(config, TEXTS)
+    torch.manual_seed(0)
+    return config, tokenizer
+
+
+def test_defaults_are_those_of_the_model():
+    model = MedProbCLIPConfig()
+    shared = [field for field in dataclasses.fields(EncoderConfig) if hasattr(model, field.name)]
+    assert {field.name for field in shared} == {
+        "embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden",
+    }  # fmt: skip
+    assert {field.name: field.default for field in shared} == {
+        field.name: getattr(model, field.name) for field in shared
+    }
+
+
+def test_every_setting_reaches_the_model():
+    config, tokenizer = tiny(vision_pooling="own", text_pooling="mean", head_hidden=20)
+    model = build_model(config, tokenizer, score="csd", similarity_scale=5.0, unit_mean=True)
+    for name in ("vision_pooling", "text_pooling", "head_hidden", "embed_dim", "image_size"):
+        assert getattr(model.config, name) == getattr(config, name)
+    assert model.similarity.score == "csd"
+    assert model.similarity.a.item() == pytest.approx(5)
+    assert model.vision_head.unit_mean
+    assert model.text_head.linear.in_features == 20
+
+
+@pytest.mark.parametrize("which", ["none", "vision", "text", "both"])
+def test_frozen_as_asked(which):
+    model = build_model(*tiny(freeze=which))
+    for part in ("vision", "text"):
+        learns = {parameter.requires_grad for parameter in getattr(model, f"{part}_model").parameters()}
+        assert learns == {which not in (part, "both")}
+        assert all(parameter.requires_grad for parameter in getattr(model, f"{part}_head").parameters())
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_gradient_checkpointing_as_asked(asked):
+    model = build_model(*tiny(gradient_checkpointing=asked))
+    assert model.text_model.is_activation_checkpointing is asked
+
+
+def test_the_command_line_knows_every_field():
+    (config,) = HfArgumentParser(EncoderConfig).parse_args_into_dataclasses(
+        ["--head_hidden", "64", "--freeze", "both", "--gradient_checkpointing", "--text_pooling", "mean"]
+    )
+    assert config == EncoderConfig(
+        head_hidden=64, freeze="both", gradient_checkpointing=True, text_pooling="mean"
+    )

@@ -137,6 +137,42 @@ def test_share_counts_reads_at_least():
     assert line.get_ydata().tolist() == [100, 60, 0]
 
 
+def scaling_rows(memory: list[float]) -> pd.DataFrame:
+    """Three sizes by broadcast (two of them), tiles, search and cosine search; seconds 1, 2, 3 … in order."""
+    sizes = {"broadcast": (10, 40), **dict.fromkeys(("tiles", "search", "cosine search"), (10, 40, 160))}
+    table = pd.DataFrame([(m, n) for m, of in sizes.items() for n in of], columns=["method", "gallery"])
+    compiled = table["method"].isin(["tiles", "search"]) & (table["gallery"] == 160)
+    return table.assign(
+        queries=1000, dim=8, compiled=compiled, seconds=np.arange(1.0, 12), memory_mb=np.resize(memory, 11)
+    )
+
+
+def test_scaling_draws_the_table():
+    table = scaling_rows([5.0, 0.0, float("nan"), 200.0])
+    figure = figures.scaling(table)
+    figure.canvas.draw()
+    for ax, column, floor in zip(figure.axes, ("seconds", "memory_mb"), (0, 1), strict=True):
+        lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
+        for line, (_, rows) in zip(lines, table.groupby("method", sort=False), strict=True):
+            assert line.get_xdata().tolist() == rows["gallery"].tolist()
+            np.testing.assert_array_equal(line.get_ydata(), rows[column].clip(lower=floor))
+        filled = [line for line in ax.get_lines() if line.get_marker() == "o" and line.get_mfc() != "white"]
+        assert [line.get_xdata().tolist() for line in filled if len(line.get_xdata())] == [[160], [160]]
+        guide = next(line for line in ax.get_lines() if line.get_linestyle() == "--")
+        assert len(set((guide.get_ydata() / guide.get_xdata()).round(9))) == 1
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert guide.get_ydata()[-1] == table.query("method == 'tiles'")["memory_mb"].iloc[-1]
+    named = [text.get_text() for text in figure.legends[0].get_texts()]
+    assert len(named) == len(set(named)) == 7
+    assert "1,000 queries" in figure.axes[0].get_title(loc="left")
+
+
+def test_scaling_says_that_memory_is_not_known():
+    figure = figures.scaling(scaling_rows([float("nan")]))
+    figure.canvas.draw()
+    assert figure.axes[1].texts[0].get_text() == "not known on this system"
+
+
 @pytest.fixture(autouse=True)
 def _close():
     yield

@@ -1,8 +1,13 @@
 """Gaussian against torch.distributions, closed forms and Monte Carlo."""
 
+import subprocess
+import sys
+
 import pytest
 import torch
 from torch.distributions import Independent, Normal, kl_divergence
+from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
+from torch.utils.data import DataLoader, Dataset
 
 from medprobclip.gaussian import Gaussian
 
@@ -23,6 +28,15 @@ def test_kl_agrees_with_monte_carlo(make_gaussian):
     log_ratio = as_distribution(g).log_prob(z) - Normal(0, 1).log_prob(z).sum(-1)
     error = log_ratio.std(0) / len(z) ** 0.5
     assert ((log_ratio.mean(0) - g.kl_to_standard_normal()).abs() < 5 * error).all()
+
+
+def test_kl_between_two_agrees_with_torch_distributions(make_gaussian):
+    p, q = make_gaussian(7, 5, seed=1), make_gaussian(7, 5, seed=2)
+    torch.testing.assert_close(p.kl(q), kl_divergence(as_distribution(p), as_distribution(q)))
+    assert p.kl(p).abs().max() < 1e-12
+    torch.testing.assert_close(p.kl(q[3:4])[3], p[3].kl(q[3]))  # shapes broadcast
+    standard = Gaussian(torch.zeros_like(p.mean), torch.zeros_like(p.mean))
+    torch.testing.assert_close(p.kl(standard), p.kl_to_standard_normal())
 
 
 def test_entropy_and_total_variance(make_gaussian):
@@ -64,3 +78,92 @@ def test_unequal_shapes_are_refused():
         Gaussian(torch.zeros(2, 3), torch.zeros(2, 4))
     with pytest.raises(ValueError, match="dtype"):
         Gaussian(torch.zeros(2, 3), torch.zeros(2, 3, dtype=torch.float64))
+
+
+def assert_same(a: Gaussian, b: Gaussian) -> None:
+    assert torch.equal(a.mean, b.mean)
+    assert torch.equal(a.log_var, b.log_var)
+
+
+def test_moves_and_casts(make_gaussian):
+    g = make_gaussian(4, 3)
+    assert g.to("meta").mean.device.type == "meta"
+    assert g.float().log_var.dtype == torch.float32
+    assert_same(g.to(torch.float64), g)
+    assert [part.dim for part in g] == [3] * 4  # iterating gives its rows
+    assert_same(Gaussian.stack(list(g)), g)
+
+
+class OneByOne(Dataset):
+    """Each item is a Gaussian `[D]` beside its number."""
+
+    def __init__(self, g: Gaussian) -> None:
+        self.g = g
+
+    def __len__(self) -> int:
+        return len(self.g)
+
+    def __getitem__(self, i: int) -> dict:
+        return {"embedding": self.g[i], "row": i}
+
+
+def test_a_data_loader_collates_it(make_gaussian):
+    g = make_gaussian(5, 3)
+    batches = list(DataLoader(OneByOne(g), batch_size=2))
+    assert [batch["embedding"].shape for batch in batches] == [(2, 3), (2, 3), (1, 3)]
+    assert_same(Gaussian.cat([batch["embedding"] for batch in batches]), g)
+
+
+def test_it_is_a_tree_of_two_tensors(make_gaussian):
+    g = make_gaussian(5, 3)
+    leaves, structure = tree_flatten({"image": g})
+    assert len(leaves) == 2
+    assert_same(tree_unflatten(leaves, structure)["image"], g)
+    assert_same(tree_map(lambda t: 2 * t, g), Gaussian(2 * g.mean, 2 * g.log_var))
+
+
+GATHER = """
+import os, sys, torch
+os.environ.update(RANK=sys.argv[1], LOCAL_RANK=sys.argv[1], WORLD_SIZE="2", MASTER_ADDR="127.0.0.1",
+                  MASTER_PORT=sys.argv[2], ACCELERATE_USE_CPU="true")
+from accelerate import Accelerator
+from medprobclip.gaussian import Gaussian
+accelerator = Accelerator(cpu=True)
+rank = accelerator.process_index
+mine = Gaussian(torch.full((2, 3), float(rank)), torch.full((2, 3), 10.0 + rank))
+whole = mine.map(accelerator.gather)
+assert accelerator.num_processes == 2
+assert whole.mean[:, 0].tolist() == [0.0, 0.0, 1.0, 1.0], whole
+assert whole.log_var[:, 0].tolist() == [10.0, 10.0, 11.0, 11.0], whole
+print("gathered")
+torch.distributed.destroy_process_group()
+"""
+
+
+def test_it_is_gathered_across_processes(unused_port):
+    command = [sys.executable, "-c", GATHER]
+    running = [
+        subprocess.Popen([*command, str(rank), str(unused_port)], stdout=-1, stderr=-1, text=True)
+        for rank in (0, 1)
+    ]
+    for process in running:
+        out, error = process.communicate(timeout=120)
+        assert process.returncode == 0, error
+        assert "gathered" in out
+
+
+@pytest.fixture
+def unused_port() -> int:
+    import socket
+
+    with socket.socket() as listener:
+        listener.bind(("127.0.0.1", 0))
+        return listener.getsockname()[1]
+
+
+def test_saved_and_mapped_back(make_gaussian, tmp_path):
+    g = make_gaussian(5, 3)
+    g[:, :2].save(tmp_path / "g.safetensors")  # not contiguous
+    assert_same(Gaussian.load(tmp_path / "g.safetensors"), g[:, :2])
+    with pytest.raises(FileNotFoundError):
+        Gaussian.load(tmp_path / "none.safetensors")

@@ -15,13 +15,13 @@ def workspace(tmp_path_factory):
     """A root of its own, so that the user's data, runs and figures stay as they are."""
     root = tmp_path_factory.mktemp("root")
     (root / "notebooks").symlink_to(ROOT / "notebooks")
-    return run_notebooks(NotebookParameters("smoke", str(root)))
+    return run_notebooks(NotebookParameters("smoke", root=str(root)))
 
 
 def test_every_notebook_ran_and_ends_in_a_picture(workspace):
     names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert {path.name for path in workspace.notebooks.glob("*.ipynb")} == names
-    assert len(names) == 5
+    assert len(names) == 6
     for name in names:
         cells = [c for c in nbformat.read(workspace.notebooks / name, 4).cells if c.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
@@ -43,4 +43,4 @@ def test_the_run_holds_what_the_design_promises(workspace):
 
 def test_an_unknown_notebook_is_refused():
     with pytest.raises(ValueError, match="starts with '99'"):
-        run_notebooks(NotebookParameters("smoke", str(ROOT)), only="99")
+        run_notebooks(NotebookParameters("smoke", root=str(ROOT)), only="99")

@@ -1,127 +1,343 @@
-"""The objective against a naive loop over pairs in float64."""
+"""Every objective against naive loops over pairs in float64, and the numbers of its authors."""
 
 import math
+from dataclasses import asdict, replace
 
 import pytest
 import torch
 
-from medprobclip.objectives import (
-    ObjectiveConfig,
-    Views,
-    medprobclip_objective,
-    symmetric_cross_entropy,
-    term_weights,
-)
-from medprobclip.similarity import expected_likelihood
+from medprobclip.gaussian import Gaussian
+from medprobclip.mixing import Mix
+from medprobclip.model import MedProbCLIPConfig
+from medprobclip.objectives import OBJECTIVES, ObjectiveConfig, Views, objective_terms, term_weights
+from medprobclip.similarity import SCORES, expected_likelihood
+
+N, D = 5, 4
+FINDINGS, IMPRESSIONS, CODING = [0, 1, 0, 3, 4], [7, 7, 8, 9, 9], [5, 6, 5, 5, 6]
+IDS = torch.tensor(FINDINGS), torch.tensor(IMPRESSIONS)
+DIAGONAL = [[float(i == j) for j in range(N)] for i in range(N)]
+A, B = 1.3, 0.2
 
 
-def naive_logit(x, y, i, j, a=1.3, b=0.2):
+@pytest.fixture
+def gaussians(make_gaussian):
+    return [make_gaussian(N, D, seed=s) for s in range(4)]
+
+
+def naive_score(name, x, y, i, j):
+    mean_x, mean_y = x.mean[i].tolist(), y.mean[j].tolist()
+    var_x, var_y = (
+        [math.exp(v) for v in g.log_var[k].tolist()] for g, k in ((x, i), (y, j))
+    )  # fmt: skip
+    if name == "cosine":
+        dot = sum(a * b for a, b in zip(mean_x, mean_y, strict=True))
+        return dot / math.sqrt(sum(a * a for a in mean_x) * sum(b * b for b in mean_y))
     total = 0.0
-    for d in range(x.dim):
-        s = math.exp(x.log_var[i, d]) + math.exp(y.log_var[j, d])
-        total += (float(x.mean[i, d]) - float(y.mean[j, d])) ** 2 / s + math.log(s)
-    return -a * 0.5 * total + b
+    for a, b, v, w in zip(mean_x, mean_y, var_x, var_y, strict=True):
+        if name == "csd":
+            total += (a - b) ** 2 + v + w
+        else:
+            total += 0.5 * ((a - b) ** 2 / (v + w) + math.log(v + w))
+    return -total
 
 
-def naive_cross_entropy(x, y, matches):
-    """S: both directions, each query's target spread evenly over its matches."""
-    n = len(x)
-    logits = [[naive_logit(x, y, i, j) for j in range(n)] for i in range(n)]
+def naive_logits(name, x, y):
+    return [[A * naive_score(name, x, y, i, j) + B for j in range(N)] for i in range(N)]
+
+
+def transposed(matrix):
+    return [list(row) for row in zip(*matrix, strict=True)]
+
+
+def naive_softmax(logits, weights):
+    """Cross-entropy of the rows; a weight of None is a pair that is left out."""
     total = 0.0
-    for i in range(n):
-        for line, match in (
-            (logits[i], [matches[i][j] for j in range(n)]),
-            ([logits[j][i] for j in range(n)], [matches[j][i] for j in range(n)]),
-        ):
-            log_sum = math.log(sum(math.exp(v) for v in line))
-            right = [v for v, m in zip(line, match, strict=True) if m]
-            total += -sum(v - log_sum for v in right) / len(right) / n
-    return total / 2
+    for line, w in zip(logits, weights, strict=True):
+        kept = [(v, m) for v, m in zip(line, w, strict=True) if m is not None]
+        log_sum = math.log(sum(math.exp(v) for v, _ in kept))
+        total -= sum(m * (v - log_sum) for v, m in kept) / sum(m for _, m in kept) / N
+    return total
+
+
+def naive_sigmoid(logits, weights):
+    values = [
+        math.log1p(math.exp(-v)) * m + math.log1p(math.exp(v)) * (1 - m)
+        for line, w in zip(logits, weights, strict=True)
+        for v, m in zip(line, w, strict=True)
+        if m is not None
+    ]
+    return sum(values) / len(values)
+
+
+def naive_symmetric(loss, logits, weights):
+    return (loss(logits, weights) + loss(transposed(logits), transposed(weights))) / 2
 
 
 def naive_kl(parts):
     values = []
     for g in parts:
-        for i in range(len(g)):
+        for i in range(N):
             kl = 0.0
-            for d in range(g.dim):
+            for d in range(D):
                 log_var, mean = float(g.log_var[i, d]), float(g.mean[i, d])
                 kl += 0.5 * (math.exp(log_var) + mean**2 - 1 - log_var)
             values.append(kl)
     return sum(values) / len(values)
 
 
-@pytest.fixture
-def gaussians(make_gaussian):
-    return [make_gaussian(5, 4, seed=s) for s in range(4)]
+def naive_pseudo(logits, weights):
+    """m̃: what scores at least as high as the true match is right, too."""
+    result = [list(row) for row in weights]
+    for i in range(N):
+        best = max(weights[i])
+        match = i if weights[i][i] == best else weights[i].index(best)
+        for j in range(N):
+            if logits[i][j] >= logits[i][match]:
+                result[i][j] = best
+    return result
 
 
-@pytest.mark.parametrize("duplicates", [False, True])
-def test_every_term_agrees_with_a_naive_loop(gaussians, duplicates):
-    i1, i2, t1, t2 = gaussians
-    findings, impressions = [0, 1, 0, 3, 4], [7, 7, 8, 9, 9]
-    ids = (torch.tensor(findings), torch.tensor(impressions)) if duplicates else None
-    config = ObjectiveConfig(image_image_weight=0.7, text_text_weight=0.3, kl_weight=0.01)
-    terms = medprobclip_objective(
-        Views((i1, i2), (t1, t2), ids), lambda x, y: 1.3 * expected_likelihood(x, y) + 0.2, config
-    )
+def naive_weights(config, r=None):
+    """Weights by contrast ("findings", "impression", "text", "image"); None: left out."""
 
-    diagonal = [[i == j for j in range(5)] for i in range(5)]
-    by_section, either = [diagonal, diagonal], diagonal
-    if duplicates:
-        by_section = [[[a == b for b in s] for a in s] for s in (findings, impressions)]
-        either = [[by_section[0][i][j] or by_section[1][i][j] for j in range(5)] for i in range(5)]
-    naive = {
-        "image_text": sum(
-            naive_cross_entropy(i, t, by_section[s]) for i in (i1, i2) for s, t in enumerate((t1, t2))
-        ) / 4,
-        "image_image": naive_cross_entropy(i1, i2, diagonal),
-        "text_text": naive_cross_entropy(t1, t2, either),
-        "kl_image": naive_kl([i1, i2]),
-        "kl_text": naive_kl([t1, t2]),
-    }  # fmt: skip
-    loss = naive["image_text"] + 0.7 * naive["image_image"] + 0.3 * naive["text_text"]
-    loss += 0.01 * (naive["kl_image"] + naive["kl_text"])
-    assert {name: pytest.approx(float(value), abs=1e-9) for name, value in terms.items()} == {
-        "loss": loss,
-        **naive,
+    def weight(i, j, alike):
+        if i == j:
+            return 1.0
+        rules = {config.duplicates} if alike else set()
+        if CODING[i] == CODING[j]:
+            rules.add(config.equal_coding)
+        if "positive" in rules:
+            return 1.0
+        if "ignored" in rules:
+            return None
+        soft = 0.0 if r is None else float(r[i, j])
+        return soft**config.soft_power if soft >= config.soft_threshold else 0.0
+
+    alike = {
+        "findings": lambda i, j: FINDINGS[i] == FINDINGS[j],
+        "impression": lambda i, j: IMPRESSIONS[i] == IMPRESSIONS[j],
+        "text": lambda i, j: FINDINGS[i] == FINDINGS[j] or IMPRESSIONS[i] == IMPRESSIONS[j],
+        "image": lambda i, j: False,
     }
+    return {k: [[weight(i, j, f(i, j)) for j in range(N)] for i in range(N)] for k, f in alike.items()}
 
 
-def test_loss_is_the_weighted_sum(gaussians):
-    i1, i2, t1, t2 = gaussians
-    terms = medprobclip_objective(Views((i1, i2), (t1, t2)), expected_likelihood)
-    total = sum(weight * terms[name] for name, weight in term_weights(ObjectiveConfig()).items())
-    torch.testing.assert_close(terms["loss"], total)
+def similarity(score):
+    return lambda x, y: A * SCORES[score](x, y) + B
 
 
-def test_published_weights():
-    assert term_weights(ObjectiveConfig()) == {
-        "image_text": 1.0, "image_image": 1.0, "text_text": 0.1, "kl_image": 1e-4, "kl_text": 1e-4,
+def check(terms, naive, weights):
+    loss = sum(weights[name] * value for name, value in naive.items())
+    expected = {"loss": loss, **naive}
+    assert {name: pytest.approx(float(value), abs=1e-9) for name, value in terms.items()} == expected
+
+
+CORRESPONDENCES = [
+    {},
+    {"duplicates": "negative"},
+    {"duplicates": "ignored"},
+    {"equal_coding": "positive"},
+    {"equal_coding": "ignored", "duplicates": "positive"},
+    {"soft": "tfidf", "soft_threshold": 0.4, "soft_power": 3.0},
+    {"soft": "encoder", "equal_coding": "ignored"},
+]
+
+
+@pytest.mark.parametrize("changes", CORRESPONDENCES, ids=str)
+@pytest.mark.parametrize("name", ["medprobclip", "cxr-clip", "clip"])
+def test_softmax_objectives_agree_with_naive_loops(gaussians, name, changes):
+    config = replace(OBJECTIVES[name], **changes)
+    r = torch.rand(N, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    r = r if config.soft != "none" else None
+    (i1, i2), (t1, t2) = gaussians[:2], gaussians[2:]
+    targets = config.targets(IDS, torch.tensor(CODING), r)
+    terms = objective_terms(Views((i1, i2), (t1, t2), targets), similarity(config.score), config)
+
+    m = naive_weights(config, r)
+    s = lambda x, y, contrast: naive_symmetric(  # noqa: E731
+        naive_softmax, naive_logits(config.score, x, y), m[contrast]
+    )
+    if name == "clip":
+        naive, weights = {"image_text": s(i1, t1, "findings")}, {"image_text": 1.0}
+    else:
+        image_text = [s(i, t, k) for i in (i1, i2) for t, k in ((t1, "findings"), (t2, "impression"))]
+        naive = {
+            "image_text": sum(image_text) / 4,
+            "image_image": s(i1, i2, "image"),
+            "text_text": s(t1, t2, "text"),
+        }
+        weights = {"image_text": 1.0, "image_image": 1.0, "text_text": 0.5}
+    if name == "medprobclip":
+        naive |= {"kl_image": naive_kl([i1, i2]), "kl_text": naive_kl([t1, t2])}
+        weights |= {"text_text": 0.1, "kl_image": 1e-4, "kl_text": 1e-4}
+    check(terms, naive, weights)
+
+
+@pytest.mark.parametrize("mixed", [False, True])
+@pytest.mark.parametrize(
+    "changes", CORRESPONDENCES[:2] + CORRESPONDENCES[3:4] + CORRESPONDENCES[5:6], ids=str
+)
+def test_pcme_agrees_with_naive_loops(gaussians, changes, mixed):
+    """L = 2 BCE(ℓ, m) + β (KL_I + KL_T) + α [BCE(ℓ, m̃) + BCE(ℓᵀ, m̃ᵀ)], KL mean over B and D."""
+    config = replace(OBJECTIVES["pcme++"], **changes)
+    r = torch.rand(N, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    r = r if config.soft != "none" else None
+    image, text = gaussians[0], gaussians[2]
+    targets = config.targets(IDS, torch.tensor(CODING), r)
+    m = naive_weights(config, r)["findings"]
+    if mixed:  # 1 takes 40 % of 3, and 4 takes 40 % of 1
+        targets = Mix(torch.tensor([1, 4]), torch.tensor([3, 1]), 0.6).targets(targets)
+        clean = [list(row) for row in m]
+        for row, partner in ((1, 3), (4, 1)):
+            m[row] = [0.6 * a + 0.4 * b for a, b in zip(clean[row], clean[partner], strict=True)]
+    terms = objective_terms(Views((image,), (text,), targets), similarity("csd"), config)
+
+    logits = naive_logits("csd", image, text)
+    turned, m_turned = transposed(logits), transposed(m)
+    naive = {
+        "image_text": naive_sigmoid(logits, m),
+        "kl_image": naive_kl([image]) / D,
+        "kl_text": naive_kl([text]) / D,
+        "pseudo_positive": naive_sigmoid(logits, naive_pseudo(logits, m))
+        + naive_sigmoid(turned, naive_pseudo(turned, m_turned)),
+    }
+    # 0.6 in float32 weights
+    loss = 2 * naive["image_text"] + 1e-4 * (naive["kl_image"] + naive["kl_text"])
+    loss += 0.1 * naive["pseudo_positive"]
+    expected = {"loss": loss, **naive}
+    assert {name: pytest.approx(float(value), abs=1e-6) for name, value in terms.items()} == expected
+
+
+def test_loss_is_the_weighted_sum_of_the_terms(gaussians):
+    views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]))
+    for config in OBJECTIVES.values():
+        terms = objective_terms(views, similarity(config.score), config)
+        weights = term_weights(config)
+        assert terms.keys() == {"loss", *weights}
+        torch.testing.assert_close(terms["loss"], sum(w * terms[name] for name, w in weights.items()))
+
+
+def test_one_view_is_enough_for_objectives_of_one_view(gaussians):
+    both = Views(tuple(gaussians[:2]), tuple(gaussians[2:]))
+    first = Views(both.images[:1], both.reports[:1])
+    clip = OBJECTIVES["clip"]
+    assert objective_terms(first, similarity("cosine"), clip) == objective_terms(
+        both, similarity("cosine"), clip
+    )
+    with pytest.raises(ValueError, match="need 2 views and 2 sections, got 1 and 1"):
+        objective_terms(first, similarity("cosine"), OBJECTIVES["cxr-clip"])
+
+
+def test_without_targets_each_study_answers_for_itself(gaussians):
+    config = ObjectiveConfig(duplicates="negative")
+    views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]))
+    published = replace(views, targets=config.targets(IDS, None, None))
+    terms = objective_terms(views, expected_likelihood, config)
+    for name, value in objective_terms(published, expected_likelihood, config).items():
+        torch.testing.assert_close(value, terms[name])
+
+
+def test_shift_gets_no_gradient_from_a_softmax_but_from_a_sigmoid(gaussians):
+    """Under a softmax b moves every logit alike, so the published b never learns."""
+    views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]))
+    for name in ("medprobclip", "pcme++"):
+        b = torch.zeros((), dtype=torch.float64, requires_grad=True)
+        terms = objective_terms(views, lambda x, y: expected_likelihood(x, y) + b, OBJECTIVES[name])  # noqa: B023
+        terms["loss"].backward()
+        assert (abs(float(b.grad)) < 1e-12) == (name == "medprobclip")
+
+
+def test_soft_targets_work_with_every_score_and_loss(gaussians):
+    r = torch.rand(N, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    for score in SCORES:
+        for loss in ("softmax", "sigmoid"):
+            config = ObjectiveConfig(loss=loss, score=score, soft="tfidf")
+            parts = [Gaussian(g.mean.clone().requires_grad_(), g.log_var) for g in gaussians]
+            views = Views(tuple(parts[:2]), tuple(parts[2:]), config.targets(IDS, None, r))
+            objective_terms(views, similarity(score), config)["loss"].backward()
+            assert all(torch.isfinite(g.mean.grad).all() and g.mean.grad.any() for g in parts)
+
+
+PUBLISHED = {
+    "medprobclip": {
+        "loss": "softmax", "score": "expected_likelihood", "scale": 1.0, "shift": 0.0, "max_scale": math.inf,
+        "unit_mean": False, "views": 2, "sections": 2, "image_text_weight": 1.0, "image_image_weight": 1.0,
+        "text_text_weight": 0.1, "kl_weight": 1e-4, "kl_over_dims": "sum", "pseudo_positive_weight": 0.0,
+        "mixed_share": 0.0, "soft": "none",
+    },
+    "clip": {
+        "loss": "softmax", "score": "cosine", "scale": 1 / 0.07, "max_scale": 100.0, "views": 1,
+        "sections": 1, "image_text_weight": 1.0, "image_image_weight": 0.0, "text_text_weight": 0.0,
+        "kl_weight": 0.0, "pseudo_positive_weight": 0.0, "mixed_share": 0.0, "soft": "none",
+    },
+    "cxr-clip": {
+        "loss": "softmax", "score": "cosine", "scale": 1 / 0.07, "max_scale": math.inf, "views": 2,
+        "sections": 2, "image_text_weight": 1.0, "image_image_weight": 1.0, "text_text_weight": 0.5,
+        "kl_weight": 0.0, "pseudo_positive_weight": 0.0, "mixed_share": 0.0, "soft": "none",
+    },
+    "pcme++": {
+        "loss": "sigmoid", "score": "csd", "scale": 5.0, "shift": 5.0, "max_scale": math.inf,
+        "unit_mean": True, "views": 1, "sections": 1, "image_text_weight": 2.0, "image_image_weight": 0.0,
+        "text_text_weight": 0.0, "kl_weight": 1e-4, "kl_over_dims": "mean", "pseudo_positive_weight": 0.1,
+        "mixed_share": 0.25, "soft": "none",
+    },
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", PUBLISHED)
+def test_presets_have_the_published_numbers(name):
+    values = asdict(OBJECTIVES[name])
+    assert {key: values[key] for key in PUBLISHED[name]} == PUBLISHED[name]
+    assert (values["duplicates"], values["equal_coding"]) == ("positive", "negative")
+
+
+def test_ours_differs_from_the_published_one_by_its_targets_only():
+    assert OBJECTIVES["medprobclip-soft"] == replace(OBJECTIVES["medprobclip"], soft="tfidf")
+
+
+def test_model_settings_are_fields_of_the_models_configuration():
+    for config in OBJECTIVES.values():
+        model = MedProbCLIPConfig(**config.model_settings())
+        assert (model.score, model.similarity_scale, model.similarity_shift, model.unit_mean) == (
+            config.score, config.scale, config.shift, config.unit_mean,
+        )  # fmt: skip
+    assert MedProbCLIPConfig(**OBJECTIVES["clip"].model_settings()).similarity_max_scale == 100
+    assert ObjectiveConfig().model_settings() == {
+        "score": "expected_likelihood", "similarity_scale": 1.0, "similarity_shift": 0.0,
+        "similarity_max_scale": None, "unit_mean": False,
     }  # fmt: skip
 
 
-def test_uniform_logits_cost_log_n_and_perfect_ones_nothing():
-    assert float(symmetric_cross_entropy(torch.zeros(8, 8))) == pytest.approx(math.log(8))
-    assert float(symmetric_cross_entropy(100 * torch.eye(8))) == pytest.approx(0, abs=1e-6)
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"loss": "hinge"}, "no loss 'hinge'; choose one of softmax, sigmoid"),
+        ({"score": "dot"}, "no score 'dot'; choose one of expected_likelihood, csd"),
+        ({"views": 3}, "no views '3'; choose one of 1, 2"),
+        ({"soft": "bleu"}, "no soft 'bleu'; choose one of none, tfidf, encoder"),
+        ({"duplicates": "drop"}, "no duplicates 'drop'; choose one of positive, ignored, negative"),
+        ({"equal_coding": "yes"}, "no equal_coding 'yes'; choose one of positive, ignored, negative"),
+        ({"soft_threshold": 1.0}, "soft_threshold = 1.0 is out of range"),
+        ({"soft_threshold": -0.1}, "soft_threshold = -0.1 is out of range"),
+        ({"soft_power": 0}, "soft_power = 0 is out of range"),
+        ({"scale": 0.0}, "scale = 0.0 is out of range"),
+        ({"max_scale": 0.5}, "max_scale = 0.5 is out of range"),
+        ({"image_text_weight": 0.0}, "image_text_weight = 0.0 is out of range"),
+        ({"kl_weight": -1.0}, "kl_weight = -1.0 is out of range"),
+        ({"views": 1}, "image_image_weight contrasts two views: set it to 0 or views to 2"),
+        ({"sections": 1}, "text_text_weight contrasts two sections"),
+        ({"mixed_share": 0.25}, "mixed_share needs views = 1"),
+        ({"mixed_share": 1.5}, "mixed_share = 1.5 is out of range"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_is_refused(changes, message):
+    with pytest.raises(ValueError, match=message):
+        ObjectiveConfig(**changes)
 
 
-def test_matches_on_the_diagonal_change_nothing():
-    logits = torch.randn(6, 6, generator=torch.Generator().manual_seed(0))
-    torch.testing.assert_close(
-        symmetric_cross_entropy(logits, torch.eye(6, dtype=torch.bool)), symmetric_cross_entropy(logits)
-    )
-
-
-def test_a_row_without_match_is_refused():
-    with pytest.raises(ValueError, match="at least one match"):
-        symmetric_cross_entropy(torch.zeros(2, 2), torch.tensor([[True, True], [False, False]]))
-
-
-def test_shift_gets_no_gradient(gaussians):
-    """Under a softmax b moves every logit alike, so the published b never learns."""
-    i1, i2, t1, t2 = gaussians
-    b = torch.zeros((), dtype=torch.float64, requires_grad=True)
-    terms = medprobclip_objective(Views((i1, i2), (t1, t2)), lambda x, y: expected_likelihood(x, y) + b)
-    terms["loss"].backward()
-    assert abs(float(b.grad)) < 1e-12
+def test_a_correspondence_without_its_source_is_refused():
+    with pytest.raises(ValueError, match="'ignored' needs a study table with a column `codes`"):
+        ObjectiveConfig(equal_coding="ignored").targets(IDS, None, None)
+    with pytest.raises(ValueError, match="'tfidf' needs the similarity"):
+        ObjectiveConfig(soft="tfidf").targets(IDS, None, None)

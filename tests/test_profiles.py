@@ -1,6 +1,6 @@
 """One source for every default: dataclasses, command line and notebooks agree."""
 
-from dataclasses import fields
+from dataclasses import fields, replace
 
 import nbformat
 import pytest
@@ -8,6 +8,7 @@ import pytest
 from medprobclip.headless import ROOT
 from medprobclip.headless import parser as headless_parser
 from medprobclip.medprobclip_train import PARTS, parse
+from medprobclip.objectives import OBJECTIVES
 from medprobclip.profiles import PROFILES, get_profile
 from medprobclip.workspace import NotebookParameters
 
@@ -16,9 +17,26 @@ NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_command_line_defaults_are_the_profile(name):
-    _, profile = parse([*TABLES, "--profile", name])
-    assert profile == get_profile(name)
+@pytest.mark.parametrize("objective", OBJECTIVES)
+def test_command_line_defaults_are_the_profile_and_the_objective(name, objective):
+    _, profile = parse([*TABLES, "--profile", name, "--objective", objective])
+    assert profile == get_profile(name, objective)
+    assert profile == replace(PROFILES[name], objective=OBJECTIVES[objective])
+
+
+def test_the_default_objective_is_the_published_one():
+    assert parse(TABLES)[1] == get_profile("demo") == get_profile("demo", "medprobclip") == PROFILES["demo"]
+
+
+def test_flags_override_the_objectives_values():
+    _, profile = parse([*TABLES, "--objective", "pcme++", "--soft", "tfidf", "--unit_mean", "False"])
+    assert profile.objective == replace(OBJECTIVES["pcme++"], soft="tfidf", unit_mean=False)
+
+
+def test_values_that_do_not_go_together_are_a_usage_error(capsys):
+    with pytest.raises(SystemExit):
+        parse([*TABLES, "--views", "1"])
+    assert "image_image_weight contrasts two views" in capsys.readouterr().err
 
 
 def test_a_flag_overrides_only_its_field():
@@ -54,9 +72,15 @@ def test_notebook_parameters_are_the_dataclass_defaults(path):
 
 
 def test_headless_default_is_the_notebooks_default():
-    assert headless_parser().parse_args([]).profile == NotebookParameters().profile
+    found = headless_parser().parse_args([])
+    assert (found.profile, found.objective) == (NotebookParameters.profile, NotebookParameters.objective)
 
 
 def test_unknown_profile_is_refused_with_the_names():
     with pytest.raises(ValueError, match="smoke, demo, paper"):
         get_profile("large")
+
+
+def test_unknown_objective_is_refused_with_the_names():
+    with pytest.raises(ValueError, match="medprobclip, medprobclip-soft, clip, cxr-clip"):
+        get_profile("demo", "siglip")

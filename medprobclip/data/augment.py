@@ -37,7 +37,7 @@ def normalise(images: Tensor, mean: float, std: float) -> Tensor:
 
 
 class TrainingViews(nn.Module):
-    """Two augmented views of each study, in batches on the images' own device."""
+    """Augmented views of each study, the first or both, in batches on the images' own device."""
 
     def __init__(self, size_px: int, config: AugmentationConfig | None = None) -> None:
         super().__init__()
@@ -55,7 +55,8 @@ class TrainingViews(nn.Module):
 
     @torch.no_grad()
     def forward(self, images: Tensor) -> Tensor:
-        """Two radiographs of each study, uint8 `[2, B, H, W]` -> float `[2, B, 1, H, W]` in [0, 1]."""
+        """V = 1 or 2 radiographs of each study, uint8 `[V, B, H, W]` -> float `[V, B, 1, H, W]` in [0, 1]."""
+        pipelines = self.pipelines[: len(images)]
         return torch.stack(
-            [pipeline(to_float(view)) for pipeline, view in zip(self.pipelines, images, strict=True)]
+            [pipeline(to_float(view)) for pipeline, view in zip(pipelines, images, strict=True)]
         )

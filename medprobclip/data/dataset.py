@@ -13,6 +13,7 @@ from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.images import ImageCache
 from medprobclip.data.reports import same_text
+from medprobclip.evaluation.correspondence import same_coding
 
 SECTIONS = ("findings", "impression")
 FRONTAL_VIEWS = ("PA", "AP")  # in order of preference
@@ -31,18 +32,26 @@ class Texts:
 
 @dataclass(frozen=True)
 class Batch:
-    """B studies: uint8 images `[2, B, S, S]`, two sections, and per section text ids int64 `[B]`."""
+    """B studies: uint8 images `[2, B, S, S]`, two sections, and ids int64 `[B]`.
 
+    `rows` number the studies in their dataset. `text_ids`, per section, are equal where the wording is;
+    `coding`, where the table has expert codes, where these are.
+    """
+
+    rows: Tensor
     images: Tensor
     sections: tuple[Texts, Texts]
     text_ids: tuple[Tensor, Tensor]
+    coding: Tensor | None = None
 
     def to(self, device: torch.device) -> Batch:
         first, second = self.sections
         return Batch(
+            self.rows.to(device),
             self.images.to(device, non_blocking=True),
             (first.to(device), second.to(device)),
             tuple(ids.to(device) for ids in self.text_ids),
+            None if self.coding is None else self.coding.to(device),
         )
 
 
@@ -73,6 +82,7 @@ class StudyDataset:
             for section in SECTIONS
         }
         self.text_ids = {section: same_text(self.studies[section]) for section in SECTIONS}
+        self.coding = same_coding(self.studies["codes"]) if "codes" in self.studies else None
 
     def __len__(self) -> int:
         return len(self.studies)
@@ -80,6 +90,11 @@ class StudyDataset:
     @property
     def study_ids(self) -> list[str]:
         return self.studies["study_id"].tolist()
+
+    @property
+    def reports(self) -> list[str]:
+        """The text of each whole report: findings and impression."""
+        return self.studies[list(SECTIONS)].agg(" ".join, axis=1).tolist()
 
     def texts(self, rows: np.ndarray, section: str) -> Texts:
         """Tokens of one section for the given rows."""
@@ -112,9 +127,11 @@ class StudyDataset:
             pairs = [draw_two(paths, generator) for paths in self.studies["image_paths"].iloc[rows]]
             views = [self.images.rows([pair[view] for pair in pairs]) for view in (0, 1)]
             yield Batch(
+                torch.from_numpy(rows),
                 torch.from_numpy(np.stack(views)),
                 tuple(self.texts(rows, section) for section in SECTIONS),
                 tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
+                None if self.coding is None else torch.from_numpy(self.coding[rows]),
             )
 
 

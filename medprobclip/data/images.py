@@ -43,9 +43,7 @@ def read_image(path: str | Path) -> np.ndarray:
         if head[offset:] == mark or path.suffix.lower() in (".dcm", ".dicom"):
             return _read_dicom(path)
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            if image.mode.startswith(("I", "F")):
-                return _to_uint8(np.asarray(image), path)
-            return np.array(image.convert("L"))
+            return grey_values(image, path)
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file. Check image_paths in the study table.") from None
     except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
@@ -54,6 +52,13 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(
             f"{path}: not readable as PNG, JPEG or DICOM ({error}). Fetch the file again or convert it."
         ) from error
+
+
+def grey_values(image: Image.Image, name: str | Path) -> np.ndarray:
+    """An open PNG, JPEG or other picture -> uint8 `[H, W]`, as `read_image`, whose errors call it `name`."""
+    if image.mode.startswith(("I", "F")):
+        return _to_uint8(np.asarray(image), name)
+    return np.array(image.convert("L"))
 
 
 def resize_square(image: np.ndarray, size_px: int) -> np.ndarray:
@@ -195,7 +200,7 @@ def _write_shard(folder: Path, size_px: int, images: np.ndarray, index: list[tup
     return pixels
 
 
-def _to_uint8(values: np.ndarray, path: Path) -> np.ndarray:
+def _to_uint8(values: np.ndarray, path: str | Path) -> np.ndarray:
     """Map the range of the values to 0..255. Raises ImageError where there is no range."""
     values = values.astype(np.float32)
     low, high = float(values.min()), float(values.max())

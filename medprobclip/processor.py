@@ -1,0 +1,119 @@
+"""Images and texts as they come -> what the model takes; saved and loaded beside the model."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from PIL import Image
+from transformers import (
+    AutoImageProcessor,
+    AutoProcessor,
+    BaseImageProcessor,
+    BatchFeature,
+    PreTrainedTokenizerBase,
+    ProcessorMixin,
+)
+
+from medprobclip.data.augment import normalise, to_float
+from medprobclip.data.images import ImageError, grey_values, read_image, resize_square
+from medprobclip.model import MedProbCLIPConfig
+
+# A file, an open picture, or its values: grey `[H, W]` or colour `[H, W, 3 or 4]`, uint8 (grey also uint16).
+Picture = str | Path | Image.Image | np.ndarray
+
+
+class MedProbCLIPImageProcessor(BaseImageProcessor):
+    """Radiographs as every evaluation here sees them: grey, whole, centred on a black square, normalised."""
+
+    model_input_names = ("pixel_values",)
+
+    def __init__(
+        self, image_size: int = 224, image_mean: float = 0.5, image_std: float = 0.25, **kwargs
+    ) -> None:
+        super().__init__(**kwargs)
+        self.image_size, self.image_mean, self.image_std = image_size, image_mean, image_std
+
+    def preprocess(self, images: Picture | Sequence[Picture]) -> BatchFeature:
+        """One picture or B of them -> `pixel_values` float32 `[B, 1, S, S]`.
+
+        Files and pictures are read as `data.images.read_image` does. Raises ImageError for one that cannot
+        be used, ValueError for none.
+        """
+        pictures = [images] if isinstance(images, Picture) else list(images)
+        if not pictures:
+            raise ValueError("no images: give at least one, or leave them out")
+        squares = np.stack([resize_square(_grey(p, i), self.image_size) for i, p in enumerate(pictures)])
+        pixels = normalise(to_float(torch.from_numpy(squares)), self.image_mean, self.image_std)
+        return BatchFeature({"pixel_values": pixels})
+
+
+def _grey(picture: Picture, position: int) -> np.ndarray:
+    """Grey values uint8 `[H, W]`. Raises ImageError that names the file or the position in the list."""
+    if isinstance(picture, str | Path):
+        return read_image(picture)
+    name = f"image {position}"
+    if isinstance(picture, np.ndarray):
+        grey = picture.ndim == 2 and picture.dtype in (np.uint8, np.uint16)
+        colour = picture.ndim == 3 and picture.shape[2] in (3, 4) and picture.dtype == np.uint8
+        if not (grey or colour) or picture.size == 0:
+            raise ImageError(
+                f"{name}: array {picture.dtype} {picture.shape} is no picture. Give uint8 [H, W], "
+                "several as a list."
+            )
+        picture = Image.fromarray(picture)
+    if not isinstance(picture, Image.Image):
+        raise ImageError(f"{name}: {type(picture).__name__}? Give a path, a PIL image or a numpy array.")
+    try:
+        return grey_values(picture, name)
+    except (OSError, SyntaxError) as error:  # an opened picture is decoded here
+        raise ImageError(f"{name}: not readable ({error}). Fetch the file again or convert it.") from error
+
+
+class MedProbCLIPProcessor(ProcessorMixin):
+    """Tokenizer and image preprocessing in one, so that inference is three lines.
+
+    processor, model = AutoProcessor.from_pretrained(folder), AutoModel.from_pretrained(folder)
+    image, report = model(**processor(images="film.png", text="No effusion."))
+    scores = model.similarity(image, report)
+
+    Importing this module lets `AutoProcessor` and `AutoModel` know both classes.
+    """
+
+    def __init__(
+        self, image_processor: MedProbCLIPImageProcessor, tokenizer: PreTrainedTokenizerBase
+    ) -> None:
+        super().__init__(image_processor, tokenizer)
+
+    @classmethod
+    def for_model(cls, config: MedProbCLIPConfig, tokenizer: PreTrainedTokenizerBase) -> MedProbCLIPProcessor:
+        """The processor of a model with that configuration, trained with that tokenizer."""
+        return cls(
+            MedProbCLIPImageProcessor(config.image_size, config.image_mean, config.image_std), tokenizer
+        )
+
+    def __call__(
+        self, images: Picture | Sequence[Picture] | None = None, text: str | Sequence[str] | None = None
+    ) -> BatchFeature:
+        """B images and B' texts, either may be left out -> what `MedProbCLIPModel` takes, as tensors.
+
+        `pixel_values` `[B, 1, S, S]`, `input_ids` and `attention_mask` `[B', L]`: padded to the longest text,
+        which is cut at the tokenizer's `model_max_length`. Raises ImageError for an image that cannot be
+        used, ValueError when there is nothing to process.
+        """
+        if images is None and text is None:
+            raise ValueError("nothing to process: give images, text or both")
+        batch = {} if images is None else dict(self.image_processor(images))
+        if text is not None:
+            texts = [text] if isinstance(text, str) else list(text)
+            tokens = self.tokenizer(
+                texts, padding=True, truncation=True, return_attention_mask=True, return_tensors="pt"
+            )
+            batch |= {name: tokens[name] for name in ("input_ids", "attention_mask")}
+        return BatchFeature(batch)
+
+
+AutoImageProcessor.register(MedProbCLIPConfig, image_processor_classes={"pil": MedProbCLIPImageProcessor})
+AutoProcessor.register(MedProbCLIPConfig, MedProbCLIPProcessor)

@@ -1,0 +1,98 @@
+"""Exact search: the k most likely matches of each query in a gallery of any size, tile by tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+from tqdm import tqdm
+
+from medprobclip import kernels
+from medprobclip.gaussian import Gaussian
+from medprobclip.similarity import prepared
+
+BLOCK = 2048  # gallery items scored at once: with 2,000 queries 16 MB of scores
+
+
+@dataclass(frozen=True)
+class Hits:
+    """The k best gallery items of each of N queries, best first; equal scores in ascending order of id.
+
+    scores float32 `[N, k]`: the expected likelihood of `similarity.expected_likelihood`; ids int64 `[N, k]`:
+    positions in the gallery, counted through its parts.
+    """
+
+    scores: Tensor
+    ids: Tensor
+
+
+@torch.no_grad()
+def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, progress: bool = False) -> Hits:
+    """The k gallery items with the highest expected likelihood for each query, exactly.
+
+    queries `[N, D]`; gallery `[M, D]`, or its parts in order, such as `Gaussian.load` of several files:
+    these are mapped into memory, so that a gallery may be larger than it. Every pair is scored, in blocks of
+    the gallery; what exists at one time is one block of scores `[N, 2048]` and the k best so far. Time grows
+    with N·M·D, memory does not grow with M. `progress` shows a bar.
+
+    Raises ValueError when k exceeds the gallery, dimensions differ, or a score is not a number.
+    """
+    parts = [gallery] if isinstance(gallery, Gaussian) else list(gallery)
+    total = sum(map(len, parts))
+    if not 1 <= k <= total:
+        raise ValueError(f"k = {k}, but the gallery holds {total} items")
+    # Decided once for all blocks, so that a pair has the same score, bit for bit, wherever it stands.
+    safe = in_safe_range(queries) and all(in_safe_range(block) for _, block in blocks(parts))
+    fast = kernels.compiling_pays(len(queries) * total * queries.dim, torch.float32)
+    best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.mean.device)  # keys, best first
+    with tqdm(total=total, desc="searching", unit="item", disable=not progress, mininterval=0.5) as bar:
+        for start, block in blocks(parts):
+            x, y = prepared(queries, block.to(queries.mean.device))
+            scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, fast).float()
+            if scores.isnan().any():
+                query, item = scores.isnan().nonzero()[0].tolist()
+                raise ValueError(f"query {query} and gallery item {start + item} have a score of NaN")
+            candidates = scores.shape[1]
+            if best.shape[1] == k:  # only what reaches the k-th best so far can matter, ties included
+                limit = from_keys(best[:, -1:]).scores
+                candidates = int((scores >= limit).sum(1).max())
+            values, places = scores.topk(candidates, sorted=False)
+            best = torch.cat([best, ordered_keys(values, start + places)], 1)
+            best = best.topk(min(k, best.shape[1])).values
+            bar.update(len(block))
+    return from_keys(best)
+
+
+def in_safe_range(x: Gaussian) -> bool:
+    """May the kernel multiply variances of these? See `kernels.scores`."""
+    x, _ = prepared(x, x)
+    return kernels.in_safe_range(x.mean, x.var)
+
+
+def blocks(parts: Sequence[Gaussian]) -> Iterator[tuple[int, Gaussian]]:
+    """(id of the first item, at most `BLOCK` items) through all parts."""
+    first = 0
+    for part in parts:
+        for start in range(0, len(part), BLOCK):
+            yield first + start, part[start : start + BLOCK]
+        first += len(part)
+
+
+def ordered_keys(scores: Tensor, ids: Tensor) -> Tensor:
+    """Scores float32 and ids below 2³² `[N, m]` -> int64 keys, all different in a row, in search order.
+
+    The upper 32 bits hold the score, as an integer of the same order; the lower ones the id, smaller ids
+    ordered higher.
+    """
+    bits = (scores + 0.0).view(torch.int32)  # −0 becomes 0: both are the same score
+    order = torch.where(bits < 0, bits ^ 0x7FFFFFFF, bits).long()
+    return (order << 32) | (0xFFFFFFFF - ids)
+
+
+def from_keys(keys: Tensor) -> Hits:
+    """Inverse of `ordered_keys`."""
+    order = (keys >> 32).int()
+    bits = torch.where(order < 0, order ^ 0x7FFFFFFF, order)
+    return Hits(bits.view(torch.float32), 0xFFFFFFFF - (keys & 0xFFFFFFFF))

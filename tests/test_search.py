@@ -1,0 +1,157 @@
+"""Top-k search against a naive sort of the full score matrix, ties and parts of a gallery included."""
+
+import subprocess
+import sys
+from dataclasses import replace
+
+import pytest
+import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from medprobclip import kernels, search
+from medprobclip.compiling import COMPILER
+from medprobclip.gaussian import Gaussian
+from medprobclip.search import from_keys, ordered_keys, top_k
+from medprobclip.similarity import expected_likelihood
+
+
+def draw(n: int, dim: int, seed: int, spread: float = 1.0) -> Gaussian:
+    generator = torch.Generator().manual_seed(seed)
+    return Gaussian(*(spread * torch.randn(2, n, dim, generator=generator)))
+
+
+def brute_force(queries: Gaussian, gallery: Gaussian, k: int) -> tuple[list, list]:
+    """Sort all pairs in Python: highest score first, then the lower id."""
+    scores = expected_likelihood(queries, gallery).tolist()
+    ids = [sorted(range(len(row)), key=lambda j: (-row[j], j))[:k] for row in scores]
+    return [[row[j] for j in best] for row, best in zip(scores, ids, strict=True)], ids
+
+
+def agrees(queries: Gaussian, gallery: Gaussian, k: int, parts=None) -> None:
+    hits = top_k(queries, gallery if parts is None else parts, k)
+    scores, ids = brute_force(queries, gallery, k)
+    assert hits.ids.tolist() == ids
+    assert hits.scores.tolist() == scores
+
+
+@pytest.fixture
+def small_blocks(monkeypatch):
+    """Seven items at a time, so that a small gallery has many blocks."""
+    monkeypatch.setattr(search, "BLOCK", 7)
+
+
+@pytest.mark.parametrize("k", [1, 5, 20, 64])
+def test_agrees_with_a_sort_of_all_pairs(small_blocks, k):
+    agrees(draw(9, 6, 0), draw(64, 6, 1), k)
+
+
+@given(
+    n=st.integers(1, 5),
+    m=st.integers(1, 40),
+    distinct=st.integers(1, 6),
+    block=st.integers(1, 9),
+    seed=st.integers(0, 999),
+    data=st.data(),
+)
+@settings(max_examples=40, deadline=None)
+def test_ties_are_in_ascending_order_of_id(n, m, distinct, block, seed, data):
+    """A gallery of few different items, each many times over: most scores tie."""
+    generator = torch.Generator().manual_seed(seed)
+    gallery = draw(distinct, 3, seed)[torch.randint(distinct, (m,), generator=generator)]
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(search, "BLOCK", block)
+        agrees(draw(n, 3, seed + 1), gallery, data.draw(st.integers(1, m)))
+
+
+def test_a_gallery_of_identical_items(small_blocks):
+    hits = top_k(draw(3, 4, 0), draw(1, 4, 1)[[0] * 50], 20)
+    assert hits.ids.tolist() == [list(range(20))] * 3
+
+
+def test_adversarial_order_the_best_come_last(small_blocks):
+    """Every block holds better items than all before it, or only worse ones."""
+    query, gallery = draw(1, 4, 0), draw(60, 4, 1, spread=3.0)
+    order = expected_likelihood(query, gallery)[0].argsort()
+    agrees(query, gallery[order], 8)
+    agrees(query, gallery[order.flip(0)], 8)
+
+
+def test_low_variance_items_far_away(small_blocks):
+    """log s and the distance pull in opposite directions: an order by means alone would be wrong."""
+    gallery = draw(40, 5, 1, spread=2.0)
+    gallery = Gaussian(gallery.mean, gallery.log_var.clamp(-6, 6).where(gallery.mean > 0, torch.tensor(-6.0)))
+    agrees(draw(6, 5, 0), gallery, 10)
+
+
+def test_parts_count_through(small_blocks):
+    gallery = draw(50, 6, 1)
+    agrees(draw(5, 6, 0), gallery, 12, parts=[gallery[:3], gallery[3:31], gallery[31:]])
+
+
+def test_parts_mapped_from_disk(small_blocks, tmp_path):
+    gallery = draw(50, 6, 1)
+    paths = [tmp_path / "first.safetensors", tmp_path / "second.safetensors"]
+    for path, part in zip(paths, (gallery[:20], gallery[20:]), strict=True):
+        part.save(path)
+    agrees(draw(5, 6, 0), gallery, 12, parts=[Gaussian.load(path) for path in paths])
+
+
+def test_bfloat16_gallery(small_blocks):
+    """Stored in half the space: the scores are those of the rounded numbers, in float32."""
+    agrees(draw(5, 6, 0), draw(50, 6, 1).to(torch.bfloat16), 12)
+
+
+def test_compiled_search_agrees_bit_for_bit(monkeypatch):
+    if COMPILER.unavailable:
+        pytest.skip("no compiler")
+    monkeypatch.setattr(kernels, "CONFIG", replace(kernels.CONFIG, compile_from=0))
+    monkeypatch.setattr(search, "BLOCK", 150)
+    gallery = draw(400, 64, 1)
+    gallery = Gaussian.cat([gallery, gallery[50:350]])
+    agrees(draw(13, 64, 0), gallery, 30)
+
+
+def test_keys_keep_the_order_and_the_numbers():
+    scores = torch.tensor([[-3.5, 0.0, -0.0, 2.0, -float("inf"), 1e-38, -1e-38, 3e38]])
+    ids = torch.tensor([[7, 2, 5, 2**32 - 1, 0, 1, 3, 4]])
+    keys = ordered_keys(scores, ids).sort(descending=True).values
+    hits = from_keys(keys)
+    assert hits.ids.tolist() == [[4, 2**32 - 1, 1, 2, 5, 3, 7, 0]]
+    assert hits.scores.tolist() == scores[0].sort(descending=True).values[None].tolist()
+
+
+def test_memory_does_not_grow_with_the_gallery(tmp_path):
+    """A gallery of 80 MB on disk is searched by a process that holds a fraction of it, scores included."""
+    if sys.platform != "linux":
+        pytest.skip("the peak of memory is known on Linux only")
+    code = f"""
+import torch
+from medprobclip.gaussian import Gaussian
+from medprobclip.scaling import draw, measure
+from medprobclip.search import top_k
+path = {str(tmp_path / "gallery.safetensors")!r}
+draw(160_000, 64, 1).save(path)
+gallery, queries = Gaussian.load(path), draw(16, 64, 0)
+print(measure(lambda: top_k(queries, gallery, 5), repeats=1).memory_mb)
+"""
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert float(done.stdout.split()[-1]) < 20
+
+
+@pytest.mark.parametrize("k", [0, 51])
+def test_more_than_there_is_is_refused(k):
+    with pytest.raises(ValueError, match=f"k = {k}, but the gallery holds 50 items"):
+        top_k(draw(2, 4, 0), draw(50, 4, 1), k)
+
+
+def test_a_score_that_is_no_number_is_refused(small_blocks):
+    gallery = draw(50, 4, 1)
+    gallery.mean[33, 2] = float("nan")
+    with pytest.raises(ValueError, match="query 0 and gallery item 33"):
+        top_k(draw(2, 4, 0), gallery, 3)
+
+
+def test_unequal_dimensions_are_refused():
+    with pytest.raises(ValueError, match=r"\(2, 3\) and \(5, 4\)"):
+        top_k(draw(2, 3, 0), draw(5, 4, 1), 1)
