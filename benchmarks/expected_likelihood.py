@@ -93,7 +93,7 @@ def errors(n: int, m: int, dim: int, spread: float, dtype: torch.dtype) -> dict:
         "pairs": f"{n} x {m} x {dim}",
         "log_variance": "both clamps" if spread > 10 else "spread 0.5",
         "inputs": str(dtype).removeprefix("torch."),
-        "score_error": float(((ours[0] - exact[0]).abs() / exact[0].abs()).max()),
+        "score_error": float(((ours[0] - exact[0]).abs() / exact[0].abs()).max().detach()),
         "gradient_error": gradient,
     }
 
@@ -125,9 +125,8 @@ def main() -> None:
         ],
         "First call": first_calls(dim),
     }
-    print(
-        f"{torch.get_num_threads()} threads, torch {torch.__version__}, {torch.backends.cpu.get_cpu_capability()}"
-    )
+    capability = torch.backends.cpu.get_cpu_capability()
+    print(f"{torch.get_num_threads()} threads, torch {torch.__version__}, {capability}")
     for title, rows in tables.items():
         print(f"\n{title}\n{pd.DataFrame(rows).to_string(index=False, float_format=lambda v: f'{v:.3g}')}")
 

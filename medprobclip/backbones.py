@@ -25,6 +25,9 @@ TEXT_POOLINGS = ("cls", "mean", "own")
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
 # weights and vocabulary load as BERT's, so that nobody's code runs.
 _PLAIN_BERT = ("cxr-bert",)
+# Without it, transformers asks at the terminal whether to run a folder's own code.
+_NO_CODE = {"trust_remote_code": False}
+_OFFSET_POSITIONS = ("roberta", "xlm-roberta", "camembert")
 # The last norm of these is meant for what is pooled (for a ViT: arXiv 2602.16019), so it is applied after
 # pooling. Every other backbone keeps its norm where it is.
 _POOLED_NORM = {
@@ -50,11 +53,9 @@ def load_backbone(name: str, side: str) -> PreTrainedModel:
     if settings["model_type"] in _PLAIN_BERT:
         foreign = ("model_type", "auto_map", "architectures")
         config = BertConfig.from_dict({key: settings[key] for key in settings if key not in foreign})
-        model = BertModel.from_pretrained(name, config=config, dtype=torch.float32)
+        model = BertModel.from_pretrained(name, config=config, dtype=torch.float32, **_NO_CODE)
     else:
-        model = AutoModel.from_pretrained(
-            name, dtype=torch.float32
-        )  # weights that learn, even if stored in half
+        model = AutoModel.from_pretrained(name, dtype=torch.float32, **_NO_CODE)
     if hasattr(model.config, f"{side}_config"):
         model = getattr(model, f"{side}_model")
     wanted = {"vision": "pixel_values", "text": "input_ids"}[side]
@@ -65,15 +66,19 @@ def load_backbone(name: str, side: str) -> PreTrainedModel:
 
 def load_tokenizer(name: str, max_tokens: int) -> PreTrainedTokenizerBase:
     """A text model's own tokenizer, cutting at `max_tokens` or earlier where the model ends earlier."""
-    plain = _hub_config(name)["model_type"] in _PLAIN_BERT
-    tokenizer = (BertTokenizer if plain else AutoTokenizer).from_pretrained(name)
-    tokenizer.model_max_length = min(tokenizer.model_max_length, max_tokens)
+    settings = _hub_config(name)
+    plain = settings["model_type"] in _PLAIN_BERT
+    tokenizer = (BertTokenizer if plain else AutoTokenizer).from_pretrained(name, **_NO_CODE)
+    positions = settings.get("max_position_embeddings", max_tokens)
+    if settings["model_type"] in _OFFSET_POSITIONS:  # the first positions are those of padding
+        positions -= settings.get("pad_token_id", 1) + 1
+    tokenizer.model_max_length = min(tokenizer.model_max_length, max_tokens, positions)
     return tokenizer
 
 
 def _hub_config(name: str) -> dict:
     """`config.json` of a hub name or folder as it is. Raises OSError when there is none."""
-    settings, _ = PreTrainedConfig.get_config_dict(name)
+    settings, _ = PreTrainedConfig.get_config_dict(name, **_NO_CODE)
     return {"model_type": None, **settings}
 
 
@@ -179,7 +184,7 @@ def pool_image(tower: PreTrainedModel, pixel_values: Tensor, pooling: str) -> Te
     "mean": over the patch tokens, or over the feature map of a convolutional backbone; "cls": the class
     token; "own": the backbone's pooled output.
     """
-    output = tower(pixel_values=pixel_values)
+    output = tower(pixel_values=pixel_values, **_other_size(tower, pixel_values))
     if pooling == "own":
         return _pooled_output(tower, output).flatten(1)  # a ResNet's is [B, F, 1, 1]
     hidden = output.last_hidden_state
@@ -193,6 +198,12 @@ def pool_text(tower: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor,
 
     "cls": the first token; "mean": over the tokens under the mask; "own": the backbone's pooled output.
     """
+    if pooling == "own" and tower.config.model_type == "siglip_text_model":
+        # Trained on texts padded to the full length, padding seen, and read at the last position.
+        missing = tower.config.max_position_embeddings - input_ids.shape[1]
+        ids = torch.where(attention_mask.bool(), input_ids, tower.config.pad_token_id)
+        ids = torch.nn.functional.pad(ids, (0, missing), value=tower.config.pad_token_id)
+        return _pooled_output(tower, tower(input_ids=ids))
     output = tower(input_ids=input_ids, attention_mask=attention_mask)
     hidden = output.last_hidden_state
     if pooling == "cls":
@@ -200,11 +211,14 @@ def pool_text(tower: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor,
     if pooling == "mean":
         mask = attention_mask[..., None].to(hidden.dtype)
         return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
-    if tower.config.model_type == "siglip_text_model":
-        # Its head reads the last position, which is padding in all but the longest text of a batch.
-        last = attention_mask.sum(1) - 1
-        return tower.head(hidden[torch.arange(len(hidden), device=hidden.device), last])
     return _pooled_output(tower, output)
+
+
+def _other_size(tower: PreTrainedModel, pixel_values: Tensor) -> dict[str, bool]:
+    """Asks for interpolated position embeddings where images differ from those of the pretraining."""
+    size = getattr(tower.config, "image_size", None)
+    able = "interpolate_pos_encoding" in inspect.signature(tower.forward).parameters
+    return {"interpolate_pos_encoding": True} if able and size != pixel_values.shape[-1] else {}
 
 
 def _pooled_output(tower: PreTrainedModel, output) -> Tensor:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-import math
 import os
+import sys
 import time
 import warnings
 from collections.abc import Callable
@@ -21,10 +21,13 @@ class Compiler:
         self.unavailable = any(os.environ.get(name) == "1" for name in switches)
         self.seen: set[tuple] = set()
 
-    def __call__(self, function: Callable, tile: list[Tensor], varying: list[tuple[int, ...]], *args):
+    def __call__(
+        self, function: Callable, what: str, tile: list[Tensor], varying: list[tuple[int, ...]], *args
+    ):
         """Result of `function(*tile, *args)`, or None where it cannot be compiled.
 
-        `varying`: for each tensor, the axes whose sizes change from call to call; the others are compiled in.
+        `what` tells the user what is compiled. `varying`: for each tensor, the axes whose sizes change from
+        call to call; the others are compiled in.
         """
         tile = [tensor.detach() for tensor in tile]  # whether they learn is not the kernel's business
         fixed = []
@@ -39,25 +42,23 @@ class Compiler:
         if key in self.seen:
             return compiled(function)(*tile, *args)
         started = time.perf_counter()
-        dim = math.prod(size for axis, size in enumerate(tile[0].shape) if axis not in varying[0])
-        what = f"{function.__name__}, {dim} dimensions, {tile[0].device.type}"
-        print(f"Compiling the expected likelihood ({what}) …", end=" ", flush=True)
+        print(f"Compiling the expected likelihood ({what}) …", end=" ", file=sys.stderr, flush=True)
         try:
             result = compiled(function)(*tile, *args)
         except torch.OutOfMemoryError:
             raise
         except (RuntimeError, OSError, ImportError) as error:
             reason = (str(error).strip().splitlines() or [type(error).__name__])[0]
-            print("not possible.", flush=True)
+            print("not possible.", file=sys.stderr, flush=True)
             warnings.warn(
-                f"no working compiler ({reason}): the same tiles run in eager mode, about 20 times slower. "
+                f"no working compiler ({reason}): the same tiles run in eager mode, many times slower. "
                 "torch.compile needs a C++ compiler (on Debian or Ubuntu: apt install g++ python3-dev)",
                 RuntimeWarning,
                 stacklevel=2,
             )
             self.unavailable = True
             return None
-        print(f"{time.perf_counter() - started:.1f} s; kept for later processes", flush=True)
+        print(f"{time.perf_counter() - started:.1f} s; kept for later processes", file=sys.stderr, flush=True)
         self.seen.add(key)
         return result
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
+from typing import Literal
 
 from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 
@@ -34,16 +35,16 @@ class EncoderConfig:
     vocab_size: int = field(
         default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
     )
-    vision_pooling: str = field(
+    vision_pooling: Literal["mean", "cls", "own"] = field(
         default="mean", metadata={"help": "mean of the patches, cls, or the vision model's own pooling (own)"}
     )
-    text_pooling: str = field(
+    text_pooling: Literal["cls", "mean", "own"] = field(
         default="cls", metadata={"help": "cls, mean of the tokens, or the text model's own pooling (own)"}
     )
     head_hidden: int = field(
         default=0, metadata={"help": "units of a hidden layer in the heads; 0: linear heads"}
     )
-    freeze: str = field(
+    freeze: Literal["none", "vision", "text", "both"] = field(
         default="none",
         metadata={
             "help": "none, vision, text or both: backbones that keep their weights; heads always learn"

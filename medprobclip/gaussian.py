@@ -71,6 +71,10 @@ class Gaussian:
     def float(self) -> Gaussian:
         return self.map(Tensor.float)
 
+    def wide(self) -> Gaussian:
+        """In float32 at least, for sums over D."""
+        return self.to(torch.promote_types(self.mean.dtype, torch.float32))
+
     def detach(self) -> Gaussian:
         return self.map(Tensor.detach)
 
@@ -103,24 +107,25 @@ class Gaussian:
 
         ½ Σ (σ² + μ² − 1 − log σ²); the variational information bottleneck of arXiv 2602.16019.
         """
-        return 0.5 * (self.var + self.mean.square() - 1 - self.log_var).sum(-1)
+        g = self.wide()
+        return 0.5 * (g.var + g.mean.square() - 1 - g.log_var).sum(-1)
 
     def kl(self, other: Gaussian) -> Tensor:
         """KL(self ‖ other) in nats, element by element over the rows, summed over D: `[*]`.
 
         ½ Σ [(σ² + (μ − μ')²) / σ'² − 1 − log σ² + log σ'²]. Shapes broadcast.
         """
-        ratio = (self.log_var - other.log_var).exp()
-        distance = (self.mean - other.mean).square() / other.var
-        return 0.5 * (ratio + distance - 1 + other.log_var - self.log_var).sum(-1)
+        p, q = self.wide(), other.wide()
+        gap = p.log_var - q.log_var
+        return 0.5 * ((p.mean - q.mean).square() / q.var + gap.expm1() - gap).sum(-1)
 
     def total_variance(self) -> Tensor:
         """Σ σ², the trace of the covariance: `[*]`. The uncertainty that PCME++ reports for an item."""
-        return self.var.sum(-1)
+        return self.wide().var.sum(-1)
 
     def entropy(self) -> Tensor:
         """Differential entropy ½ Σ (1 + log 2π + log σ²) in nats: `[*]`."""
-        return 0.5 * (self.log_var + 1.0 + math.log(2 * math.pi)).sum(-1)
+        return 0.5 * (self.wide().log_var + 1.0 + math.log(2 * math.pi)).sum(-1)
 
     def save(self, path: Path) -> None:
         """Write as safetensors with the tensors `mean` and `log_var`, whole or not at all."""

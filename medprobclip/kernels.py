@@ -31,7 +31,12 @@ class KernelConfig:
     compile_gradients_from: int = field(
         default=2**25, metadata={"help": "the same where gradients are needed: training repeats the call"}
     )
-    eager_elements: int = field(default=2**20, metadata={"help": "N·M·D of one tile in eager mode"})
+    eager_elements: int = field(
+        default=2**22, metadata={"help": "N·M·D of a tile of scores in eager mode; 32 small steps each"}
+    )
+    eager_gradient_elements: int = field(
+        default=2**18, metadata={"help": "the same of a tile of gradients; few steps, in a core's cache"}
+    )
     block_rows: int = field(default=128, metadata={"help": "rows that stay in a CPU core's cache"})
 
 
@@ -140,6 +145,7 @@ def arranged(mean: Tensor, var: Tensor, shape: tuple[int, int], order: str) -> l
     return parts
 
 
+@torch.compiler.disable  # a caller's own graph breaks here: this compiles by itself
 def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: bool, fast: bool) -> Tensor:
     """`[N, D], [M, D] -> [N, M]`; `safe`: both `in_safe_range`; `fast`: compiled, if there is a compiler.
 
@@ -147,8 +153,11 @@ def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: b
     """
     n, m, dim, device = len(x_mean), len(y_mean), x_mean.shape[1], x_mean.device
     out = x_mean.new_empty(n, m)
+    if not out.numel():
+        return out
     product = PRODUCT[out.dtype] if safe else 1
     fast = fast and not COMPILER.unavailable
+    what = f"scores, {dim} dimensions, {device.type}"
     shape = unrolled(dim, out.dtype, fast and device.type == "cpu")
     # Compiled, the inner loop runs over dimensions; in eager mode over the items, which are many.
     (x_order, y_order), axis = (("un1k", "u1nk"), 2) if fast else (("ukn1", "uk1n"), 0)
@@ -157,7 +166,7 @@ def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: b
         columns = CONFIG.block_rows if device.type == "cpu" else m
         for j in range(0, m, columns):
             tile = [at_least_two(t, 1) for t in x] + [at_least_two(t[:, :, j : j + columns], 2) for t in y]
-            block = COMPILER(score_tile, tile, [(1,), (1,), (2,), (2,)], product, axis, torch.log)
+            block = COMPILER(score_tile, what, tile, [(1,), (1,), (2,), (2,)], product, axis, torch.log)
             if block is None:
                 return scores(x_mean, x_var, y_mean, y_var, safe, fast=False)
             out[:, j : j + columns] = block[:n, : m - j]
@@ -178,11 +187,15 @@ def gradients(
     """Gradients for μx and σx² `[N, D]` each, from that of the scores `[N, M]`."""
     n, dim = x_mean.shape
     m, device = len(y_mean), x_mean.device
-    out = torch.empty_like(x_mean), torch.empty_like(x_var)
+    out = torch.zeros_like(x_mean), torch.zeros_like(x_var)
+    if not grad.numel():
+        return out
     fast = fast and not COMPILER.unavailable
+    what = f"gradients, {dim} dimensions, {device.type}"
     y = y_mean.T.contiguous(), y_var.T.contiguous()
-    rows = (CONFIG.block_rows if device.type == "cpu" else n) if fast else CONFIG.eager_elements // (dim * m)
-    rows = max(1, rows)
+    rows = max(1, CONFIG.eager_gradient_elements // (dim * m))
+    if fast:
+        rows = CONFIG.block_rows if device.type == "cpu" else n
     for i in range(0, n, rows):
         x = x_mean[i : i + rows].T.contiguous(), x_var[i : i + rows].T.contiguous()
         g = grad[i : i + rows].contiguous()
@@ -190,7 +203,7 @@ def gradients(
             tile = [*(at_least_two(t, 1) for t in (*x, *y)), at_least_two(at_least_two(g), 1)]
             if m == 1:  # the second column only makes the axis two long: it must not count
                 tile[4][:, 1] = 0
-            parts = COMPILER(gradient_tile, tile, [(1,)] * 4 + [(0, 1)])
+            parts = COMPILER(gradient_tile, what, tile, [(1,)] * 4 + [(0, 1)])
             if parts is None:
                 return gradients(x_mean, x_var, y_mean, y_var, grad, fast=False)
         else:
@@ -214,37 +227,45 @@ def in_safe_range(mean: Tensor, var: Tensor) -> bool:
 
 
 class ExpectedLikelihood(torch.autograd.Function):
-    """−½ Σ [(μx − μy)² / s + log s] of means and variances `[N, D]`, `[M, D]` -> `[N, M]`."""
+    """−½ Σ [(μx − μy)² / s + log s] of means and log variances `[N, D]`, `[M, D]` -> `[N, M]`.
+
+    Nothing is kept for the backward pass but these four.
+    """
 
     @staticmethod
-    def forward(ctx, x_mean, x_var, y_mean, y_var, fast):
-        ctx.save_for_backward(x_mean, x_var, y_mean, y_var)
+    def forward(ctx, x_mean, x_log_var, y_mean, y_log_var, fast):
+        ctx.save_for_backward(x_mean, x_log_var, y_mean, y_log_var)
         ctx.fast = fast
         with torch.autocast(x_mean.device.type, enabled=False):
+            x_var, y_var = x_log_var.exp(), y_log_var.exp()
             safe = in_safe_range(x_mean, x_var) and in_safe_range(y_mean, y_var)
             return scores(x_mean, x_var, y_mean, y_var, safe, fast)
 
     @staticmethod
     @once_differentiable
     def backward(ctx, grad):
-        x_mean, x_var, y_mean, y_var = ctx.saved_tensors
+        x_mean, x_log_var, y_mean, y_log_var = ctx.saved_tensors
         needs = ctx.needs_input_grad
         x, y = (None, None), (None, None)
         with torch.autocast(grad.device.type, enabled=False):
+            x_var, y_var = x_log_var.exp(), y_log_var.exp()
             if needs[0] or needs[1]:
                 x = gradients(x_mean, x_var, y_mean, y_var, grad, ctx.fast)
+                x[1].mul_(x_var)  # ∂σ² / ∂ log σ² = σ²
             if needs[2] or needs[3]:
                 y = gradients(y_mean, y_var, x_mean, x_var, grad.T, ctx.fast)
+                y[1].mul_(y_var)
         return *x, *y, None
 
 
-def expected_likelihood(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor) -> Tensor:
-    """The score of means and variances `[N, D]` and `[M, D]` of one floating type, float32 or float64.
+@torch.compiler.disable
+def expected_likelihood(x_mean: Tensor, x_log_var: Tensor, y_mean: Tensor, y_log_var: Tensor) -> Tensor:
+    """The score of means and log variances `[N, D]` and `[M, D]` of one floating type, float32 or float64.
 
     Compiled from a size on at which this pays (`KernelConfig`), else in eager mode; float64 is for checks
     and always eager.
     """
-    tensors = (x_mean, x_var, y_mean, y_var)
+    tensors = (x_mean, x_log_var, y_mean, y_log_var)
     learning = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
     size = len(x_mean) * len(y_mean) * x_mean.shape[1]
     return ExpectedLikelihood.apply(*tensors, compiling_pays(size, x_mean.dtype, learning))

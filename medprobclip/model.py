@@ -76,9 +76,10 @@ class GaussianHead(nn.Module):
         self.unit_mean = config.unit_mean
 
     def forward(self, features: Tensor) -> Gaussian:
-        # Float32 whatever the encoders run in: scores are sums of D terms in these values.
+        # Not in autocast's half precision, and float32 out: scores are sums of D terms in these values.
         with torch.autocast(features.device.type, enabled=False):
-            mean, log_var = self.linear(self.hidden(features.float())).chunk(2, dim=-1)
+            features = features.to(self.linear.weight.dtype)
+            mean, log_var = self.linear(self.hidden(features)).float().chunk(2, dim=-1)
             mean = F.normalize(mean, dim=-1) if self.unit_mean else mean
             return Gaussian(mean, log_var.clamp(*self.limits))
 

@@ -108,7 +108,10 @@ def train_run(
     for name, dataset in zip(tables, datasets, strict=True):
         print(f"{name}: {len(dataset)} studies ({dataset.left_out} without both sections left out)")
     set_seed(profile.training.seed)  # initial weights
-    model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
+    try:
+        model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
+    except ValueError as error:  # encoders that do not go together or cannot do what is asked
+        raise TrainingError(str(error)) from error
     return train(
         model, tokenizer, *datasets, out,
         profile.training, profile.objective, profile.augmentation, on_epoch,

@@ -30,7 +30,7 @@ class ScalingConfig:
     queries: int = field(default=256, metadata={"help": "N, radiographs that look for their report"})
     dim: int = field(default=512, metadata={"help": "D, dimensions of an embedding"})
     galleries: tuple[int, ...] = field(
-        default=(32, 128, 512, 2048, 8192, 32768), metadata={"help": "M, reports to choose from"}
+        default=(32, 128, 512, 2048, 8192, 32768, 131072), metadata={"help": "M, reports to choose from"}
     )
     k: int = field(default=10, metadata={"help": "best reports kept by the search"})
     most_mb: float = field(default=2000.0, metadata={"help": "a method that would need more is left out, MB"})

@@ -35,11 +35,15 @@ def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, pro
     queries `[N, D]`; gallery `[M, D]`, or its parts in order, such as `Gaussian.load` of several files:
     these are mapped into memory, so that a gallery may be larger than it. Every pair is scored, in blocks of
     the gallery; what exists at one time is one block of scores `[N, 2048]` and the k best so far. Time grows
-    with N·M·D, memory does not grow with M. `progress` shows a bar.
+    with N·M·D, memory does not grow with M. The gallery is read twice: first for the range of its numbers.
+    Scores are float32, whatever the inputs are. `progress` shows a bar.
 
     Raises ValueError when k exceeds the gallery, dimensions differ, or a score is not a number.
     """
     parts = [gallery] if isinstance(gallery, Gaussian) else list(gallery)
+    queries = queries.float()
+    if not len(queries):
+        return Hits(queries.mean.new_empty(0, k), torch.empty(0, k, dtype=torch.int64))
     total = sum(map(len, parts))
     if not 1 <= k <= total:
         raise ValueError(f"k = {k}, but the gallery holds {total} items")
@@ -49,15 +53,16 @@ def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, pro
     best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.mean.device)  # keys, best first
     with tqdm(total=total, desc="searching", unit="item", disable=not progress, mininterval=0.5) as bar:
         for start, block in blocks(parts):
-            x, y = prepared(queries, block.to(queries.mean.device))
-            scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, fast).float()
+            x, y = prepared(queries, block.to(queries.mean.device, torch.float32))
+            scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, fast)
             if scores.isnan().any():
                 query, item = scores.isnan().nonzero()[0].tolist()
                 raise ValueError(f"query {query} and gallery item {start + item} have a score of NaN")
-            candidates = scores.shape[1]
-            if best.shape[1] == k:  # only what reaches the k-th best so far can matter, ties included
-                limit = from_keys(best[:, -1:]).scores
-                candidates = int((scores >= limit).sum(1).max())
+            # Only what reaches the k-th best of the block and of all before can matter, ties included.
+            limit = scores.topk(min(k, scores.shape[1])).values[:, -1:]
+            if best.shape[1] == k:
+                limit = torch.maximum(limit, from_keys(best[:, -1:]).scores)
+            candidates = int((scores >= limit).sum(1).max())
             values, places = scores.topk(candidates, sorted=False)
             best = torch.cat([best, ordered_keys(values, start + places)], 1)
             best = best.topk(min(k, best.shape[1])).values
@@ -67,7 +72,7 @@ def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, pro
 
 def in_safe_range(x: Gaussian) -> bool:
     """May the kernel multiply variances of these? See `kernels.scores`."""
-    x, _ = prepared(x, x)
+    x = x.float()
     return kernels.in_safe_range(x.mean, x.var)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Callable
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.utils.checkpoint import checkpoint
 
 from medprobclip import kernels
 from medprobclip.gaussian import Gaussian
@@ -26,7 +27,7 @@ def expected_likelihood(x: Gaussian, y: Gaussian) -> Tensor:
     taken in float32 at least, in tiles (`kernels`). Raises ValueError when the dimensions differ.
     """
     x, y = prepared(x, y)
-    return kernels.expected_likelihood(x.mean, x.var, y.mean, y.var)
+    return kernels.expected_likelihood(x.mean, x.log_var, y.mean, y.log_var)
 
 
 def csd(x: Gaussian, y: Gaussian) -> Tensor:
@@ -124,13 +125,20 @@ def in_tiles(term: Score, x: Gaussian, y: Gaussian) -> Tensor:
     x, y = prepared(x, y)
     with torch.autocast(x.mean.device.type, enabled=False):
         rows = max(1, TILE_ELEMENTS // max(1, len(y) * y.dim))
-        return torch.cat([term(x[i : i + rows, None], y).sum(-1) for i in range(0, len(x), rows)])
+
+        def tile(x_mean: Tensor, x_log_var: Tensor, y_mean: Tensor, y_log_var: Tensor) -> Tensor:
+            return term(Gaussian(x_mean, x_log_var), Gaussian(y_mean, y_log_var)).sum(-1)
+
+        parts = [x[i : i + rows, None] for i in range(0, max(1, len(x)), rows)]
+        # Where gradients are needed a tile is computed again in the backward pass, not kept.
+        tiles = [checkpoint(tile, p.mean, p.log_var, y.mean, y.log_var, use_reentrant=False) for p in parts]
+        return torch.cat(tiles)
 
 
 def squared_distance(x: Tensor, y: Tensor) -> Tensor:
     """‖x − y‖² ≥ 0 by one matrix product: `[N, D], [M, D] -> [N, M]`."""
     with torch.autocast(x.device.type, enabled=False):
-        centre = y.detach().mean(0)  # distances stay; the cancellation of large numbers does not
+        centre = y.detach().mean(0)  # less to cancel where all lie on one side of the origin
         x, y = x - centre, y - centre
         return (x.square().sum(-1)[:, None] + y.square().sum(-1) - 2 * x @ y.T).clamp(min=0)
 
@@ -162,11 +170,10 @@ class ScaledSimilarity(nn.Module):
     @property
     def a(self) -> Tensor:
         """The scale, at most `max_a` where one is set (CLIP: 100)."""
-        if self.max_a is None:
-            return self.log_a.exp()
-        # Held at the limit, but with the gradient of one that is not: so that it can come down again.
-        excess = (self.log_a - math.log(self.max_a)).clamp(min=0).detach()
-        return (self.log_a - excess).exp()
+        if self.max_a is not None:
+            with torch.no_grad():  # the parameter itself, as in CLIP: it does not wind up beyond the limit
+                self.log_a.clamp_(max=math.log(self.max_a))
+        return self.log_a.exp()
 
     def forward(self, x: Gaussian, y: Gaussian) -> Tensor:
         """`[N, D], [M, D] -> logits [N, M]`."""

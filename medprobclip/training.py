@@ -122,7 +122,12 @@ def train(
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * total), total)
     model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
     # Before any state is loaded: a resumed run measures by the untrained encoder, too.
-    reports = report_similarity(objective.soft, training_set.reports, model.text_model, tokenizer)
+    try:
+        reports = report_similarity(objective.soft, training_set.reports, model.text_model, tokenizer)
+    except ValueError as error:
+        raise TrainingError(
+            f"soft '{objective.soft}': the training reports are of no use ({error})"
+        ) from error
 
     history = load_state(accelerator, out)
     write_history(out, history)

@@ -1,11 +1,15 @@
 """Small models and batches that tests share."""
 
+import os
+import shutil
+
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 from PIL import Image
 
+from medprobclip import compiling, kernels
 from medprobclip.encoders import EncoderConfig
 from medprobclip.gaussian import Gaussian
 from medprobclip.profiles import Profile
@@ -67,6 +71,17 @@ def tiny_profile():
         EncoderConfig("tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=32, vocab_size=100),
         TrainingConfig(epochs=3, batch_size=8, learning_rate=3e-3),
     )
+
+
+@pytest.fixture
+def compiler(monkeypatch):
+    """A fresh compiler; what it cannot do fails the test, unless the machine has none."""
+    if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++", "cl"))):
+        pytest.skip("no C++ compiler on this machine")
+    fresh = compiling.Compiler()
+    monkeypatch.setattr(kernels, "COMPILER", fresh)
+    yield fresh
+    assert not fresh.unavailable
 
 
 @pytest.fixture(autouse=True, scope="session")

@@ -1,5 +1,6 @@
 """Every family of backbones, tiny and random: weights kept, features as by hand, grey stem, round trip."""
 
+import io
 import json
 from types import SimpleNamespace
 
@@ -10,6 +11,7 @@ from transformers import (
     AutoModel,
     BertConfig,
     BertModel,
+    BertTokenizer,
     CLIPConfig,
     CLIPTextConfig,
     CLIPVisionConfig,
@@ -27,7 +29,7 @@ from transformers import (
     ViTConfig,
 )
 
-from medprobclip.backbones import fit_channels, load_tokenizer
+from medprobclip.backbones import fit_channels, load_backbone, load_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 
 SIZES = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48)
@@ -186,7 +188,10 @@ def test_vision_weights_are_kept_and_the_stem_is_summed(saved, combine, name):
 @torch.no_grad()
 @pytest.mark.parametrize(("name", "pooling"), TEXT_POOLINGS)
 def test_text_features_are_those_of_the_backbone(saved, combine, tokens, name, pooling):
-    """Each text alone and unpadded, its backbone called directly."""
+    """Each text alone and unpadded, its backbone called directly.
+
+    But for SigLIP's own pooling: it was trained on texts padded to the full length, and sees the padding.
+    """
     model = combine(text=name, text_pooling=pooling)
     features = features_of(model.text_head, lambda: model.encode_text(*tokens))
     tower = AutoModel.from_pretrained(saved.text(name)).eval()
@@ -194,7 +199,13 @@ def test_text_features_are_those_of_the_backbone(saved, combine, tokens, name, p
         torch.equal(value, tower.state_dict()[key]) for key, value in model.text_model.state_dict().items()
     )
     for row, length in enumerate((7, 4, 2)):
-        output = tower(input_ids=tokens[0][row : row + 1, :length])
+        ids = tokens[0][row : row + 1, :length]
+        if (name, pooling) == ("siglip", "own"):
+            config = tower.config
+            ids = torch.nn.functional.pad(
+                ids, (0, config.max_position_embeddings - length), value=config.pad_token_id
+            )
+        output = tower(input_ids=ids)
         hidden = output.last_hidden_state[0]
         by_hand = {"cls": hidden[0], "mean": hidden.mean(0), "own": output.pooler_output[0]}[pooling]
         torch.testing.assert_close(features[row], by_hand, atol=1e-5, rtol=1e-5)
@@ -228,6 +239,9 @@ def test_a_two_tower_checkpoint_gives_its_towers(saved, pixels, tokens, name):
     torch.testing.assert_close(features, expected, atol=1e-5, rtol=1e-5)
     ids, mask = tokens[0][:1], tokens[1][:1]
     features = features_of(model.text_head, lambda: model.encode_text(ids, mask))
+    if name == "siglip":
+        positions = TEXT["siglip"].max_position_embeddings
+        ids = torch.nn.functional.pad(ids, (0, positions - ids.shape[1]), value=TEXT["siglip"].pad_token_id)
     torch.testing.assert_close(features, whole.text_model(input_ids=ids).pooler_output, atol=1e-5, rtol=1e-5)
 
 
@@ -264,6 +278,51 @@ def test_own_pooling_without_a_pooled_output_is_refused(tokens):
     )
     with pytest.raises(ValueError, match="'distilbert' has no pooled output. Take 'mean'"):
         MedProbCLIPModel(config).encode_text(*tokens)
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vit", "dinov2", "clip", "siglip", "swin", "resnet"])
+def test_images_of_another_size_are_taken(combine, name):
+    """Position embeddings are interpolated; at the size of the pretraining nothing changes (above)."""
+    image = combine(name).encode_image(torch.randn(2, 1, 48, 48, generator=torch.Generator().manual_seed(0)))
+    assert image.mean.isfinite().all()
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["vit", "resnet"])
+def test_a_model_in_half_precision(combine, pixels, tokens, tmp_path, name):
+    model = combine(name)
+    model.save_pretrained(tmp_path)
+    half = AutoModel.from_pretrained(tmp_path, dtype=torch.bfloat16).eval()
+    for ours, exact in zip(half(pixels.bfloat16(), *tokens), model(pixels, *tokens), strict=True):
+        assert ours.mean.dtype == torch.float32
+        torch.testing.assert_close(ours.mean, exact.mean, atol=0.1, rtol=0.05)
+
+
+def test_code_in_a_folder_is_never_run(tmp_path, monkeypatch):
+    """Not even by a user who answers yes at the terminal."""
+    (tmp_path / "conf.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
+    (tmp_path / "config.json").write_text(
+        json.dumps({"model_type": "unheard-of", "auto_map": {"AutoConfig": "conf.C", "AutoModel": "conf.M"}})
+    )
+    monkeypatch.setattr("builtins.input", lambda *_: "y")
+    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
+    for load in (lambda: load_backbone(str(tmp_path), "text"), lambda: load_tokenizer(str(tmp_path), 9)):
+        with pytest.raises((ValueError, OSError)):
+            load()
+    assert not (tmp_path / "ran").exists()
+
+
+@pytest.mark.parametrize(("model_type", "longest"), [("bert", 40), ("roberta", 38)])
+def test_texts_are_cut_where_the_model_ends(tmp_path, model_type, longest):
+    words = {word: i for i, word in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "clear"))}
+    BertTokenizer(vocab=words).save_pretrained(tmp_path)
+    settings = {"model_type": model_type, "max_position_embeddings": 40, "pad_token_id": 1}
+    (tmp_path / "config.json").write_text(json.dumps(settings))
+    tokenizer_config = tmp_path / "tokenizer_config.json"
+    tokenizer_config.write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
+    assert load_tokenizer(str(tmp_path), 600).model_max_length == longest
+    assert load_tokenizer(str(tmp_path), 12).model_max_length == 12
 
 
 def test_three_channels_at_a_grey_stem_are_refused(combine, pixels):

@@ -46,21 +46,18 @@ def test_without_a_compiler_the_tiles_run_in_eager_mode_and_it_is_said_once(monk
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         agrees(x, y)
-    assert "not possible" in capsys.readouterr().out
+    assert "not possible" in capsys.readouterr().err
 
 
-def test_the_first_call_says_what_takes_so_long(monkeypatch, capsys):
-    if compiling.COMPILER.unavailable:
-        pytest.skip("no compiler")
-    monkeypatch.setattr(kernels, "COMPILER", compiling.Compiler())
+def test_the_first_call_says_what_takes_so_long(monkeypatch, compiler, capsys):
     monkeypatch.setattr(kernels, "CONFIG", replace(kernels.CONFIG, compile_from=0))
     x, y = draw(13, 64, 0), draw(150, 64, 1)
     expected_likelihood(x, y)
-    first = capsys.readouterr().out
-    assert first.startswith("Compiling the expected likelihood (score_tile, 64 dimensions, cpu) …")
+    first = capsys.readouterr().err
+    assert first.startswith("Compiling the expected likelihood (scores, 64 dimensions, cpu) …")
     assert "s; kept for later processes" in first
     expected_likelihood(y, x)
-    assert capsys.readouterr().out == ""
+    assert capsys.readouterr().err == ""
 
 
 def test_the_compiler_can_be_switched_off():

@@ -15,6 +15,11 @@ def test_counted_by_hand():
     assert table["studies"].tolist() == [1, 2, 3]
 
 
+def test_a_study_that_nobody_coded_is_like_no_other():
+    codes = [("No Indexing",), ("normal",), ("No Indexing",), (), ("normal",), ()]
+    assert group_sizes(same_coding(codes)).tolist() == [1, 2, 1, 1, 2, 1]
+
+
 def test_every_study_is_in_one_group():
     ids = np.random.default_rng(0).integers(0, 9, 100)
     assert sharing_table(ids)["studies"].sum() == 100

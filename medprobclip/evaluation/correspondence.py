@@ -7,11 +7,17 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
+UNCODED = "No Indexing"
+
 
 def same_coding(codes: Iterable[tuple[str, ...]]) -> np.ndarray:
-    """Ids int64 `[N]`, equal exactly where the sets of expert codes are equal, whatever their order."""
-    ids: dict[frozenset[str], int] = {}
-    return np.array([ids.setdefault(frozenset(study), len(ids)) for study in codes], dtype=np.int64)
+    """Ids int64 `[N]`, equal exactly where the sets of expert codes are equal, whatever their order.
+
+    A study that nobody coded (no codes, or OpenI's "No Indexing") is equal to none but itself.
+    """
+    ids: dict[object, int] = {}
+    keys = [frozenset(study) - {UNCODED} or row for row, study in enumerate(codes)]
+    return np.array([ids.setdefault(key, len(ids)) for key in keys], dtype=np.int64)
 
 
 def group_sizes(ids: np.ndarray) -> np.ndarray:
