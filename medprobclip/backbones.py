@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from typing import Literal, get_args
 
 import torch
 from torch import Tensor, nn
@@ -19,8 +20,8 @@ from transformers import (
     SiglipTextModel,
 )
 
-VISION_POOLINGS = ("mean", "cls", "own")
-TEXT_POOLINGS = ("cls", "mean", "own")
+VisionPooling = Literal["mean", "cls", "own"]
+TextPooling = Literal["cls", "mean", "own"]
 
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
 # weights and vocabulary load as BERT's, so that nobody's code runs.
@@ -107,8 +108,8 @@ def prefix_tokens(tower: PreTrainedModel) -> int:
 def check_pooling(vision: PreTrainedModel, vision_pooling: str, text: PreTrainedModel, text_pooling: str):
     """Raises ValueError for an unknown pooling, and for "cls" where there is no token for the whole."""
     for field, value, known in (
-        ("vision_pooling", vision_pooling, VISION_POOLINGS),
-        ("text_pooling", text_pooling, TEXT_POOLINGS),
+        ("vision_pooling", vision_pooling, get_args(VisionPooling)),
+        ("text_pooling", text_pooling, get_args(TextPooling)),
     ):
         if value not in known:
             raise ValueError(f"no {field} '{value}'; choose one of {', '.join(known)}")

@@ -89,7 +89,9 @@ def load_tensors(path: Path) -> dict[str, Tensor]:
             "values, and loading that could execute code"
         ) from None  # torch's own message explains how to load it all the same
     except RuntimeError as error:
-        raise CheckpointError(f"'{path}' is not a file that torch.save wrote: {error}") from error
+        raise CheckpointError(
+            f"'{path}' is no file that torch.save wrote in the format since torch 1.6: {error}"
+        ) from error
     tensors = content.get("model", content) if isinstance(content, dict) else None
     if not isinstance(tensors, dict) or not all(
         isinstance(name, str) and isinstance(value, Tensor) for name, value in tensors.items()

@@ -8,7 +8,7 @@ from typing import Literal
 
 from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 
-from medprobclip.backbones import load_tokenizer
+from medprobclip.backbones import TextPooling, VisionPooling, load_tokenizer
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 
@@ -35,10 +35,10 @@ class EncoderConfig:
     vocab_size: int = field(
         default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
     )
-    vision_pooling: Literal["mean", "cls", "own"] = field(
+    vision_pooling: VisionPooling = field(
         default="mean", metadata={"help": "mean of the patches, cls, or the vision model's own pooling (own)"}
     )
-    text_pooling: Literal["cls", "mean", "own"] = field(
+    text_pooling: TextPooling = field(
         default="cls", metadata={"help": "cls, mean of the tokens, or the text model's own pooling (own)"}
     )
     head_hidden: int = field(

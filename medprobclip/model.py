@@ -43,8 +43,8 @@ class MedProbCLIPConfig(PreTrainedConfig):
 
     vision_config: PreTrainedConfig | dict | None = None
     text_config: PreTrainedConfig | dict | None = None
-    vision_pooling: str = "mean"  # one of `backbones.VISION_POOLINGS`
-    text_pooling: str = "cls"  # one of `backbones.TEXT_POOLINGS`
+    vision_pooling: str = "mean"  # one of `backbones.VisionPooling`
+    text_pooling: str = "cls"  # one of `backbones.TextPooling`
     head_hidden: int = 0  # units of a hidden layer in the heads, 0: linear heads
     embed_dim: int = 512  # D, dimensions of the shared space
     log_var_min: float = -6.0  # clamp of log σ², so that no variance vanishes …

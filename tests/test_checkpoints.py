@@ -365,7 +365,7 @@ def test_other_files_are_refused(miniature, write, tmp_path):
     path = tmp_path / "other.pt"
     for content in (b"", b"hello world"):
         path.write_bytes(content)
-        refused(path, "not a file that torch.save wrote")
+        refused(path, "no file that torch.save wrote")
     for content in ([torch.ones(2)], {"model": torch.ones(2)}, {"epoch": 3, "a": torch.ones(())}):
         torch.save(content, path)
         refused(path, "neither a state dict")

@@ -32,7 +32,8 @@ REGIONS = (  # the narrower place first: of `base/retrocardiac` the second count
     "trachea, carina",
 )
 SIDED_REGIONS = {"middle lobe": "right", "lingula": "left", "retrocardiac": "left"}
-NO_FINDING = ("normal", "No Indexing")  # nothing to draw: healthy, or nobody coded the study
+UNCODED = "No Indexing"  # nobody coded the study
+NO_FINDING = ("normal", UNCODED)  # nothing to draw
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-UNCODED = "No Indexing"
+from medprobclip.data.coding import UNCODED
 
 
 def same_coding(codes: Iterable[tuple[str, ...]]) -> np.ndarray:
