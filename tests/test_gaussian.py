@@ -45,6 +45,14 @@ def test_entropy_and_total_variance(make_gaussian):
     torch.testing.assert_close(g.total_variance(), as_distribution(g).variance.sum(-1))
 
 
+def test_sums_of_half_precision_are_taken_in_float32(make_gaussian):
+    g = make_gaussian(3, 512).to(torch.bfloat16)
+    exact = g.to(torch.float64)
+    for name in ("entropy", "total_variance", "kl_to_standard_normal"):
+        torch.testing.assert_close(getattr(g, name)().double(), getattr(exact, name)(), rtol=1e-5, atol=1e-3)
+    torch.testing.assert_close(g.kl(g[:1]).double(), exact.kl(exact[:1]), rtol=1e-5, atol=1e-3)
+
+
 def test_standard_normal_has_no_kl():
     assert Gaussian(torch.zeros(2, 8), torch.zeros(2, 8)).kl_to_standard_normal().eq(0).all()
 

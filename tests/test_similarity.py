@@ -191,6 +191,16 @@ def test_tiles_change_nothing(make_gaussian, monkeypatch, name):
     torch.testing.assert_close(similarity.SCORES[name](x, y), whole, rtol=0, atol=0)
 
 
+@pytest.mark.parametrize("name", ["bhattacharyya", "kl", "expected_likelihood"])
+def test_nothing_of_size_nmd_is_kept_for_the_backward_pass(make_gaussian, name):
+    x, y = make_gaussian(13, 5, seed=5), make_gaussian(6, 5, seed=6)
+    kept = []
+    with torch.autograd.graph.saved_tensors_hooks(lambda t: kept.append(t.numel()) or t, lambda t: t):
+        similarity.SCORES[name](Gaussian(x.mean.requires_grad_(), x.log_var), y)
+    assert kept
+    assert max(kept) < 13 * 6 * 5
+
+
 def test_scale_and_shift(make_gaussian):
     x, y = make_gaussian(4, 3, seed=1).float(), make_gaussian(4, 3, seed=2).float()
     module = ScaledSimilarity("csd", a=5.0, b=0.5)
