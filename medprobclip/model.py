@@ -54,13 +54,14 @@ class MedProbCLIPConfig(PreTrainedConfig):
     similarity_shift: float = 0.0  # b₀
     similarity_max_scale: float | None = None  # largest a, none: any
     unit_mean: bool = False  # scale every mean to length 1 (PCME++)
+    learned_variance: bool = True  # False: no head for it, every σ² is 1
     image_size: int = 224  # side of the square input in px
     image_mean: float = 0.5  # of grey values in [0, 1]
     image_std: float = 0.25
 
 
 class GaussianHead(nn.Module):
-    """Features `[B, F]` -> Gaussian `[B, D]`, log variance clamped: linear, or with one hidden layer."""
+    """Features `[B, F]` -> Gaussian `[B, D]`, log variance clamped (or 0): linear, or with a hidden layer."""
 
     def __init__(self, in_features: int, config: MedProbCLIPConfig) -> None:
         super().__init__()
@@ -70,7 +71,8 @@ class GaussianHead(nn.Module):
             self.hidden = nn.Sequential(nn.Linear(in_features, config.head_hidden), nn.GELU())
             self.hidden[0].spread = 1.0
             in_features, spread = config.head_hidden, spread / 0.652  # root mean square of GELU(N(0, 1))
-        self.linear = nn.Linear(in_features, 2 * config.embed_dim)
+        self.learned_variance = config.learned_variance
+        self.linear = nn.Linear(in_features, (2 if config.learned_variance else 1) * config.embed_dim)
         self.linear.spread = spread
         self.limits = (config.log_var_min, config.log_var_max)
         self.unit_mean = config.unit_mean
@@ -79,7 +81,8 @@ class GaussianHead(nn.Module):
         # Not in autocast's half precision, and float32 out: scores are sums of D terms in these values.
         with torch.autocast(features.device.type, enabled=False):
             features = features.to(self.linear.weight.dtype)
-            mean, log_var = self.linear(self.hidden(features)).float().chunk(2, dim=-1)
+            out = self.linear(self.hidden(features)).float()
+            mean, log_var = out.chunk(2, dim=-1) if self.learned_variance else (out, torch.zeros_like(out))
             mean = F.normalize(mean, dim=-1) if self.unit_mean else mean
             return Gaussian(mean, log_var.clamp(*self.limits))
 

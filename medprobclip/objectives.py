@@ -53,6 +53,7 @@ class ObjectiveConfig:
     shift: float = field(default=0.0, metadata={"help": "b at the start; a softmax cannot move it"})
     max_scale: float = field(default=math.inf, metadata={"help": "largest a; inf: no limit"})
     unit_mean: bool = field(default=False, metadata={"help": "scale every mean to length 1"})
+    learned_variance: bool = field(default=True, metadata={"help": "False: every variance is 1"})
     views: Literal[1, 2] = field(default=2, metadata={"help": "radiographs of a study that are used"})
     sections: Literal[1, 2] = field(default=2, metadata={"help": "sections used: findings; and impression"})
     image_text_weight: float = field(default=1.0, metadata={"help": "weight of the contrast I, T; above 0"})
@@ -121,6 +122,7 @@ class ObjectiveConfig:
             "similarity_shift": self.shift,
             "similarity_max_scale": None if math.isinf(self.max_scale) else self.max_scale,
             "unit_mean": self.unit_mean,
+            "learned_variance": self.learned_variance,
         }
 
     def targets(
