@@ -49,8 +49,8 @@ class Embeddings:
         device = model.device
         return model.similarity(self.image.to(device), self.report.to(device)).cpu().numpy()
 
-    def save(self, path: Path) -> None:
-        """Write as safetensors with the study ids in its metadata."""
+    def save(self, path: Path, source: dict[str, str] | None = None) -> None:
+        """Write as safetensors with the study ids, and what it was made from, in its metadata."""
         tensors = {
             "image_mean": self.image.mean,
             "image_log_var": self.image.log_var,
@@ -60,7 +60,16 @@ class Embeddings:
         }
         contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
         with replaced_file(path) as temporary:
-            save_file(contiguous, temporary, metadata={"study_ids": json.dumps(self.study_ids)})
+            metadata = {"study_ids": json.dumps(self.study_ids), "source": json.dumps(source)}
+            save_file(contiguous, temporary, metadata=metadata)
+
+    @staticmethod
+    def source_of(path: Path) -> dict[str, str] | None:
+        """What the embeddings at `path` were made from; None when unknown or when there is no such file."""
+        if not Path(path).exists():
+            return None
+        with safe_open(path, framework="pt") as file:
+            return json.loads(file.metadata().get("source", "null"))
 
     @classmethod
     def load(cls, path: Path) -> Embeddings:
@@ -80,6 +89,19 @@ def prepare_images(images: Tensor, model: MedProbCLIPModel) -> Tensor:
     """Stored uint8 `[B, S, S]` -> the encoder's input `[B, 1, S, S]` on the model's device."""
     pixels = to_float(images.to(model.device))
     return normalise(pixels, model.config.image_mean, model.config.image_std)
+
+
+@torch.no_grad()
+def embed_images(model: MedProbCLIPModel, images: Tensor, batch_size: int = 256) -> Gaussian:
+    """Stored uint8 radiographs `[N, S, S]` -> Gaussian `[N, D]` on the CPU in float32, in order."""
+    training = model.training
+    model.eval()
+    parts = []
+    for batch in images.split(batch_size):
+        with autocast(model.device):
+            parts.append(model.encode_image(prepare_images(batch, model)).float().to("cpu"))
+    model.train(training)
+    return Gaussian.cat(parts)
 
 
 @torch.no_grad()

@@ -135,32 +135,56 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
     as long as checkpoint and test data are unchanged.
     Raises TrainingError when the training is not finished: a test set is no guide on the way.
     """
-    out = Path(out)
-    if not is_finished(out):
-        raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
-    model, tokenizer = load_run(out)
-    table = open_table(test_csv, model.config.image_size)
-    scored = {"checkpoint": file_hash(out / "checkpoint" / "model.safetensors"), "test_data": table.digest}
-    metrics, stored = out / "metrics.json", out / "embeddings.safetensors"
-    if metrics.exists() and stored.exists():
+    embeddings, dataset, scored = embed_run(out, test_csv)
+    metrics = Path(out) / "metrics.json"
+    if metrics.exists():
         record = json.loads(metrics.read_text())
         if record["scored"] == scored:
-            return read_table(record["retrieval"]), Embeddings.load(stored)
-    dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
-    other = sum(not has_frontal_view(views) for views in dataset.studies["view_names"])
-    print(
-        f"test: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} left out; "
-        f"{other} without a PA or AP view stand for themselves with their first image)"
-    )
-    embeddings = embed(model, dataset, progress=True)
+            return read_table(record["retrieval"]), embeddings
+    model, _ = load_run(out)
     retrieval = retrieval_table(
         embeddings.scores(model), embeddings.matches(), **correspondence(dataset.studies)
     )
     rows = json.loads(retrieval.to_json(orient="records"))
-    embeddings.save(stored)
-    counts = {"studies": len(dataset), "left_out": dataset.left_out, "without_frontal_view": other}
+    counts = {
+        "studies": len(dataset),
+        "left_out": dataset.left_out,
+        "without_frontal_view": without_frontal_view(dataset),
+    }
     write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, **counts, "retrieval": rows})
     return read_table(rows), embeddings
+
+
+def embed_run(
+    out: Path, csv: Path, name: str = "embeddings"
+) -> tuple[Embeddings, StudyDataset, dict[str, str]]:
+    """Embed a held-out table with the run's best model: embeddings, their studies, and the hashes of both.
+
+    Kept in `out/<name>.safetensors` and read back as long as checkpoint and data are unchanged. Raises
+    TrainingError when the training is not finished.
+    """
+    out = Path(out)
+    if not is_finished(out):
+        raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
+    model, tokenizer = load_run(out)
+    table = open_table(csv, model.config.image_size)
+    dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
+    source = {"checkpoint": file_hash(out / "checkpoint" / "model.safetensors"), "test_data": table.digest}
+    stored = out / f"{name}.safetensors"
+    if Embeddings.source_of(stored) == source:
+        return Embeddings.load(stored), dataset, source
+    print(
+        f"{Path(csv).stem}: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} out, "
+        f"{without_frontal_view(dataset)} without a PA or AP view stand for themselves with another)"
+    )
+    embeddings = embed(model, dataset, progress=True)
+    embeddings.save(stored, source)
+    return embeddings, dataset, source
+
+
+def without_frontal_view(dataset: StudyDataset) -> int:
+    """Studies without a PA or AP radiograph."""
+    return sum(not has_frontal_view(views) for views in dataset.studies["view_names"])
 
 
 def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:

@@ -2,6 +2,9 @@
 
 import numpy as np
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from sklearn.metrics import roc_auc_score
 
 from medprobclip.evaluation.reliability import (
     by_group,
@@ -19,6 +22,8 @@ def test_hand_computed():
     assert curve.coverage.tolist() == [0.25, 0.5, 0.75, 1.0]
     assert curve.risk.tolist() == pytest.approx([0, 0, 1 / 3, 0.5])
     assert curve.aurc == pytest.approx((1 / 3 + 0.5) / 4)
+    assert curve.generalized_risk.tolist() == pytest.approx([0, 0, 1 / 4, 2 / 4])
+    assert curve.augrc == pytest.approx((1 / 4 + 2 / 4) / 4)
 
 
 def test_agrees_with_the_definition_as_a_loop():
@@ -28,14 +33,37 @@ def test_agrees_with_the_definition_as_a_loop():
     for n in (1, 17, 80):
         surest = sorted(range(80), key=lambda i: -confidence[i])[:n]
         assert curve.risk[n - 1] == pytest.approx(sum(errors[i] for i in surest) / n)
+        assert curve.generalized_risk[n - 1] == pytest.approx(sum(errors[i] for i in surest) / 80)
 
 
 def test_ties_average_over_their_orders():
     """Expected curve over random orders of equal confidences."""
     generator = np.random.default_rng(1)
     confidence, errors = generator.integers(0, 3, 30), generator.integers(0, 2, 30)
-    jittered = [risk_coverage(confidence + 1e-6 * generator.random(30), errors).risk for _ in range(4000)]
-    np.testing.assert_allclose(risk_coverage(confidence, errors).risk, np.mean(jittered, 0), atol=0.03)
+    jittered = [risk_coverage(confidence + 1e-6 * generator.random(30), errors) for _ in range(4000)]
+    curve = risk_coverage(confidence, errors)
+    np.testing.assert_allclose(curve.risk, np.mean([j.risk for j in jittered], 0), atol=0.03)
+    assert len({j.augrc for j in jittered}) > 1
+    assert curve.augrc == pytest.approx(np.mean([j.augrc for j in jittered]), abs=2e-3)
+
+
+@given(st.lists(st.tuples(st.integers(0, 5), st.booleans()), min_size=2, max_size=40))
+def test_augrc_follows_from_the_auroc_and_the_error_rate(cases):
+    """Exactly, ties included: the area of Traub et al. 2024 plus the half step of N places."""
+    confidence, errors = (np.array(column) for column in zip(*cases, strict=True))
+    rate = errors.mean()
+    area = roc_auc_score(~errors, confidence) if 0 < rate < 1 else 0.5  # one kind alone: its weight is 0
+    expected = (1 - area) * rate * (1 - rate) + rate**2 / 2 + rate / (2 * len(errors))
+    assert risk_coverage(confidence, errors).augrc == pytest.approx(expected, abs=1e-12)
+
+
+def test_augrc_does_not_favour_the_surest_few():
+    """The surest query of a hundred is wrong: next to nothing to AUGRC, but several times the AURC."""
+    errors = np.arange(100) < 1
+    first, late = -np.arange(100.0), np.arange(100.0) % 99
+    assert risk_coverage(first, errors).aurc > 4 * risk_coverage(first, errors).augrc
+    assert risk_coverage(first, errors).augrc == pytest.approx(0.01)  # undetected at every coverage
+    assert risk_coverage(late, errors).augrc < 0.01
 
 
 def test_oracle_is_below_every_order_and_random_is_flat():
@@ -43,8 +71,11 @@ def test_oracle_is_below_every_order_and_random_is_flat():
     errors = generator.integers(0, 2, 60)
     best = oracle_curve(errors)
     for _ in range(20):
-        assert (risk_coverage(generator.normal(size=60), errors).risk >= best.risk - 1e-12).all()
+        curve = risk_coverage(generator.normal(size=60), errors)
+        assert (curve.risk >= best.risk - 1e-12).all()
+        assert curve.augrc >= best.augrc
     np.testing.assert_allclose(random_curve(errors).risk, errors.mean())
+    np.testing.assert_allclose(random_curve(errors).generalized_risk, errors.mean() * best.coverage)
     assert excess_aurc(-errors.astype(float), errors) == pytest.approx(0)
 
 

@@ -13,20 +13,29 @@ from medprobclip.evaluation.retrieval import BootstrapConfig
 
 @dataclass(frozen=True)
 class RiskCoverage:
-    """Risk (mean error) among the most confident share of queries: coverage, risk `[N]`, area `aurc`."""
+    """Errors of the most confident share of queries, n of N for n = 1 … N.
+
+    `coverage [N]`, the share n/N; `risk [N]`, the mean error of the n, and its mean over n, `aurc`;
+    `generalized_risk [N]`, their errors as a share of all N queries, and its mean over n, `augrc`.
+    """
 
     coverage: np.ndarray
     risk: np.ndarray
     aurc: float
+    generalized_risk: np.ndarray
+    augrc: float
 
 
 def risk_coverage(confidence: np.ndarray, errors: np.ndarray) -> RiskCoverage:
     """Selective risk when queries are answered from the most to the least confident.
 
     confidence `[N]` (larger = surer), errors `[N]` in [0, 1] -> risk at coverage n/N for n = 1 … N, and
-    AURC, the mean of these risks (Geifman & El-Yaniv 2017; Geifman et al. 2019). Equal confidences are
-    taken in random order on average: each carries its group's mean error. Raises ValueError on NaN or
-    unequal lengths.
+    AURC, the mean of these risks (Geifman & El-Yaniv 2017; Geifman et al. 2019). The generalized risk is
+    risk · coverage, the rate of errors that pass undetected, and AUGRC its mean (Traub et al. 2024), which
+    unlike AURC does not weight the errors of the surest few most. For errors of 0 or 1 with rate e,
+    AUGRC = (1 − AUROC) · e(1 − e) + e²/2 + e/(2N), with the AUROC of confidence for the right answers.
+    Equal confidences are taken in random order on average: each carries its group's mean error. Raises
+    ValueError on NaN or unequal lengths.
     """
     confidence, errors = np.asarray(confidence, dtype=float), np.asarray(errors, dtype=float)
     if confidence.shape != errors.shape or confidence.ndim != 1 or not len(errors):
@@ -37,8 +46,26 @@ def risk_coverage(confidence: np.ndarray, errors: np.ndarray) -> RiskCoverage:
     group_mean = np.bincount(group, errors) / np.bincount(group)
     expected = group_mean[np.sort(group)]
     answered = np.arange(1, len(errors) + 1)
-    risk = np.cumsum(expected) / answered
-    return RiskCoverage(answered / len(errors), risk, float(risk.mean()))
+    undetected = np.cumsum(expected)
+    risk, generalized = undetected / answered, undetected / len(errors)
+    coverage = answered / len(errors)
+    return RiskCoverage(coverage, risk, float(risk.mean()), generalized, float(generalized.mean()))
+
+
+def drawn_aurc(confidence: np.ndarray, errors: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """AURC of each bootstrap draw: confidence, errors `[N]`, drawn queries int `[R, N]` -> `[R]`.
+
+    `risk_coverage(confidence[r], errors[r]).aurc` for each row r, at once where no two queries are equally
+    confident. Raises ValueError as `risk_coverage`.
+    """
+    risk_coverage(confidence, errors)  # checks
+    confidence, errors = np.asarray(confidence, dtype=float), np.asarray(errors, dtype=float)
+    values, place = np.unique(-confidence, return_inverse=True)
+    if len(values) < len(confidence):
+        return np.array([risk_coverage(confidence[row], errors[row]).aurc for row in rows])
+    order = np.argsort(-confidence)
+    undetected = np.cumsum(errors[order][np.sort(place[rows], axis=1)], axis=1)
+    return (undetected / np.arange(1, rows.shape[1] + 1)).mean(1)
 
 
 def oracle_curve(errors: np.ndarray) -> RiskCoverage:
