@@ -79,13 +79,17 @@ class Result:
 Results = dict[str, list[Result]]  # of each method or variant, one a seed
 
 
-def load_methods(runs: Path, profile: Profile, csv: Path) -> Results:
+def load_methods(runs: Path, profile: Profile, csv: Path, objective: str = REFERENCE) -> Results:
     """Every finished run of the five methods on a held-out table, by method, the profile's own seed first.
 
-    `runs` is the profile's folder of runs. Methods without a finished run are left out. Raises TrainingError
-    when the reference has none, or when a run was trained with other settings.
+    `runs` is the profile's folder of runs. Methods without a finished run are left out; while the reference
+    has none, there is nothing to compare with and only `objective` is loaded. Raises TrainingError when that
+    has none either, or when a run was trained with other settings.
     """
-    return _load(runs, [e for e in comparison(profile, full=True) if e.folder.name in METHODS], csv)
+    experiments = [e for e in comparison(profile, full=True) if e.folder.name in METHODS]
+    if not is_finished(runs / REFERENCE):
+        experiments = [e for e in experiments if e.folder == Path(objective)]
+    return _load(runs, experiments, csv)
 
 
 def load_ablation(runs: Path, profile: Profile, csv: Path) -> Results:
@@ -94,10 +98,16 @@ def load_ablation(runs: Path, profile: Profile, csv: Path) -> Results:
     return _load(runs, [e for e in comparison(profile, full=True) if e.folder in wanted], csv)
 
 
+def reference_of(results: Results) -> str:
+    """The method that the others are compared with; the only one where MedProbCLIP was not trained."""
+    return REFERENCE if REFERENCE in results else next(iter(results))
+
+
 def _load(runs: Path, experiments: list[Experiment], csv: Path) -> Results:
     finished = [e for e in experiments if is_finished(runs / e.folder)]
-    if not any(e.folder == Path(REFERENCE) for e in finished):
-        raise TrainingError(f"{runs / REFERENCE} holds no finished training; train it first (notebook 03)")
+    if not finished:
+        missing = runs / (experiments[0].folder if experiments else REFERENCE)
+        raise TrainingError(f"{missing} holds no finished training; train it first (notebook 03)")
     results: Results = {}
     truth = None
     for experiment in tqdm(finished, f"runs on {Path(csv).stem}", unit="run"):

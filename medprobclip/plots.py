@@ -16,6 +16,14 @@ IMAGE, REPORT, ACCENT = "#1f77a4", "#c8553d", "#3d8b5f"  # image to text, text t
 MARK = "#f2c14e"  # on radiographs
 SERIES = ("#f2c14e", "#5ab4e5", "#e8735a", "#6fcf97", "#c39bd3", "#f0f0f0", "#d98cb3", "#9fb4c7")  # on black
 
+METHOD_COLOURS = {  # of experiments.METHODS
+    "medprobclip": IMAGE,
+    "clip": "#8e6bb3",
+    "cxr-clip": REPORT,
+    "pcme++": "#c9a227",
+    "medprobclip-soft": ACCENT,
+}
+
 STYLE = {
     "figure.dpi": 110,
     "savefig.dpi": 150,
@@ -113,48 +121,6 @@ def curves(
     return ax
 
 
-def recall_intervals(ax: Axes, table: pd.DataFrame, labels: dict[str, str]) -> Axes:
-    """Points with bootstrap intervals: the `direction, metric, value, low, high, chance` rows.
-
-    Dashes mark chance and, where the table has the column, the `ceiling`; `labels` names the directions to
-    show, in order. The numbers stand beside the points, where no dash runs through them.
-    """
-    metrics = list(dict.fromkeys(table["metric"]))
-    offsets = np.linspace(-0.29, 0.14, len(labels))
-    dashes = {"ceiling": ACCENT, "chance": QUIET}
-    dashes = {name: colour for name, colour in dashes.items() if name in table}
-    for (direction, label), offset, colour in zip(labels.items(), offsets, (IMAGE, REPORT), strict=False):
-        rows = table[table["direction"] == direction].set_index("metric").loc[metrics]
-        x = np.arange(len(metrics)) + offset
-        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        ax.errorbar(x, rows["value"], yerr=errors, fmt="o", color=colour, capsize=4, ms=7, label=label)
-        for name, dash_colour in dashes.items():
-            ax.plot(x, rows[name], "_", color=dash_colour, ms=16, mew=2)
-        for xi, value in zip(x, rows["value"], strict=True):
-            ax.annotate(
-                f"{value:.1f}", (xi, value), (10, 0), textcoords="offset points", va="center", color=colour
-            )
-    for name, dash_colour in dashes.items():
-        ax.plot([], [], "_", color=dash_colour, ms=16, mew=2, label=name)
-    ax.set(xticks=range(len(metrics)), xticklabels=metrics, xlim=(-0.5, len(metrics) - 0.5))
-    ax.set_ylim(0, 1.08 * np.nanmax(table[["high", *dashes]].to_numpy(dtype=float)))
-    ax.grid(axis="y")
-    return ax
-
-
-def risk_coverage_curve(
-    ax: Axes, coverage: np.ndarray, risks: dict[str, np.ndarray], colours: Sequence[str], title: str
-) -> Axes:
-    """Risk against coverage for several orders of answering."""
-    for (name, risk), colour in zip(risks.items(), colours, strict=True):
-        ax.plot(100 * coverage, risk, label=name, color=colour, lw=2)
-    ax.set(xlabel="coverage, % of queries answered", ylabel="risk: share not found", title=title)
-    ax.set(xlim=(0, 100), ylim=(0, 1.03))
-    ax.grid(axis="y")
-    ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.16))
-    return ax
-
-
 def quantile_bands(ax: Axes, table: pd.DataFrame, x_label: str, y_label: str, colour: str = IMAGE) -> Axes:
     """Median and middle half per group: rows `group, studies, low, median, high` -> points with bands."""
     x = np.arange(len(table))
@@ -243,5 +209,61 @@ def growth(
     else:
         ax.text(0.5, 0.5, "not known on this system", ha="center", color=QUIET, transform=ax.transAxes)
     ax.minorticks_off()
+    ax.grid(axis="y")
+    return ax
+
+
+def method_intervals(
+    ax: Axes,
+    table: pd.DataFrame,
+    labels: dict[str, str],
+    colours: dict[str, str],
+    references: dict[str, float] | None = None,
+    beside: str = "",
+) -> Axes:
+    """A value with its interval for each method, one line of text each in the order of `labels`, top first.
+
+    Rows `method, value, low, high, least, most` and, but for the reference, `difference_low` and
+    `difference_high`. A hollow point cannot be told from the reference: the interval of the paired difference
+    holds 0. Small marks are single runs, the least and the most. `references` draws a dashed line each (in
+    grey, and for "ceiling" in green); the column `beside` is written at the right edge.
+    """
+    rows = table.set_index("method")
+    names = list(labels)
+    for y, name in enumerate(names):
+        if name not in rows.index:
+            continue
+        row, colour = rows.loc[name], colours.get(name, INK)
+        same = row.get("difference_low", np.nan) <= 0 <= row.get("difference_high", np.nan)
+        errors = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
+        face = "white" if same else colour
+        ax.errorbar(row["value"], y, xerr=errors, fmt="o", color=colour, mfc=face, mew=1.5, ms=6, capsize=3)
+        if row["most"] > row["least"]:
+            ax.plot([row["least"], row["most"]], [y + 0.3] * 2, "|", color=colour, ms=5)
+        if beside and np.isfinite(row[beside]):
+            ax.annotate(
+                f"{row[beside]:.3g}", (1, y), (3, 0), ("axes fraction", "data"), "offset points",
+                va="center", fontsize=8, color=QUIET, annotation_clip=False,
+            )  # fmt: skip
+    for name, value in (references or {}).items():
+        ax.axvline(value, color=ACCENT if name == "ceiling" else QUIET, ls="--", lw=1.3, zorder=0)
+    ax.set(yticks=range(len(names)), yticklabels=[labels[n] for n in names], ylim=(len(names) - 0.45, -0.55))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(axis="x")
+    return ax
+
+
+def method_lines(
+    ax: Axes, table: pd.DataFrame, x: str, y: str, labels: dict[str, str], colours: dict[str, str]
+) -> Axes:
+    """One line a method over the column `x`, with a band where the table has `<y>_low` and `<y>_high`."""
+    for name, label in labels.items():
+        rows = table[table["method"] == name]
+        if len(rows):
+            ax.plot(rows[x], rows[y], color=colours[name], lw=2, label=label)
+            if f"{y}_low" in rows:
+                ax.fill_between(
+                    rows[x], rows[f"{y}_low"], rows[f"{y}_high"], color=colours[name], alpha=0.15, lw=0
+                )
     ax.grid(axis="y")
     return ax

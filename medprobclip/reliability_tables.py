@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from medprobclip.comparison import TURNS, Result, Results
+from medprobclip.comparison import TURNS, Result, Results, reference_of
 from medprobclip.evaluation.calibration import (
     ForGallery,
     Isotonic,
@@ -27,7 +27,6 @@ from medprobclip.evaluation.reliability import (
     risk_coverage,
 )
 from medprobclip.evaluation.retrieval import CUTOFFS
-from medprobclip.experiments import REFERENCE
 from medprobclip.reported import reported
 
 Calibrator = Callable[[np.ndarray], np.ndarray]
@@ -126,7 +125,7 @@ def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str],
                     "random": np.mean([random_curve(wrong).aurc for _, wrong in queries]),
                     "oracle": np.mean([oracle_curve(wrong).aurc for _, wrong in queries]),
                 }
-            table = summaries(every, draws, REFERENCE)
+            table = summaries(every, draws, reference_of(test))
             table.insert(0, "direction", direction)
             table.insert(1, "k", k)
             table.insert(2, "confidence", [chosen[method, direction] for method in table["method"]])
@@ -150,7 +149,7 @@ def curve_table(validation: Results, test: Results, chosen: dict[tuple[str, str]
             for k in CUTOFFS:
                 wrong = run.ranks[direction] > k
                 curves = {method: risk_coverage(sure[k][chosen[method, direction]], wrong)}
-                if method == REFERENCE:
+                if method == reference_of(test):
                     curves |= {"random": random_curve(wrong), "oracle": oracle_curve(wrong)}
                 shares = np.arange(1, 101) / 100
                 at = np.ceil(shares * len(wrong)).astype(int) - 1

@@ -7,7 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
-from medprobclip.comparison import TURNS, Results
+from medprobclip.comparison import TURNS, Results, reference_of
 from medprobclip.evaluation.comparison import compare, resampled, resampled_means, summaries
 from medprobclip.evaluation.many_to_many import (
     hubness,
@@ -23,7 +23,6 @@ from medprobclip.evaluation.retrieval import (
     chance_recall_at,
     expected_recall_at,
 )
-from medprobclip.experiments import REFERENCE
 from medprobclip.reported import reported
 from medprobclip.similarity import SCORES
 
@@ -37,7 +36,7 @@ def recall_table(results: Results) -> pd.DataFrame:
     rank), and `reported`. Rows `random` (expected of a random order, exact) and `ceiling` (expected of a
     perfect reader of the simulated radiographs) have a value only.
     """
-    truth = results[REFERENCE][0].truth
+    truth = results[reference_of(results)][0].truth
     parts, hits = [], {name: 0.0 for name in results}
     rows = {"random": {"RSUM": 0.0}, "ceiling": {"RSUM": 0.0}}
     for direction, turn in TURNS.items():
@@ -53,11 +52,13 @@ def recall_table(results: Results) -> pd.DataFrame:
             }
             for name, value in references.items():
                 rows[name]["RSUM"] += value
-            parts.append(_with_references(compare(values, REFERENCE), references, direction, f"R@{k}"))
+            parts.append(
+                _with_references(compare(values, reference_of(results)), references, direction, f"R@{k}")
+            )
         ranks = {name: np.stack([r.ranks[direction] for r in runs]) for name, runs in results.items()}
-        parts.append(_with_references(_medians(ranks), {}, direction, "median rank"))
+        parts.append(_with_references(_medians(ranks, reference_of(results)), {}, direction, "median rank"))
     sums = {name: row["RSUM"] for name, row in rows.items()}
-    parts.append(_with_references(compare(hits, REFERENCE), sums, "both", "RSUM"))
+    parts.append(_with_references(compare(hits, reference_of(results)), sums, "both", "RSUM"))
     table = pd.concat(parts, ignore_index=True)
     paper = reported("table1")
     keys = [
@@ -67,13 +68,13 @@ def recall_table(results: Results) -> pd.DataFrame:
     return table.assign(reported=[paper.get(key, np.nan) for key in keys])
 
 
-def _medians(ranks: dict[str, np.ndarray]) -> pd.DataFrame:
+def _medians(ranks: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
     """As `compare`, for the median of ranks `[S, N]`."""
     draws = {
         name: resampled(lambda run, rows, r=r: np.median(r[run][rows], axis=1), *r.shape, salt)
         for salt, (name, r) in enumerate(ranks.items())
     }
-    return summaries({name: np.median(r, axis=1) for name, r in ranks.items()}, draws, REFERENCE)
+    return summaries({name: np.median(r, axis=1) for name, r in ranks.items()}, draws, reference)
 
 
 def _with_references(
@@ -96,7 +97,7 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
     for the plausible share that of the reference's wrong queries; the ceiling is that of a perfect reader of
     the simulated radiographs and absent for the plausible share.
     """
-    truth = results[REFERENCE][0].truth
+    truth = results[reference_of(results)][0].truth
     metrics: dict[str, Callable[[np.ndarray, Callable], np.ndarray]] = {
         "mAP@R": lambda s, turn: average_precisions(s, turn(truth.relevant)),
         "R-Precision": lambda s, turn: r_precisions(s, turn(truth.relevant)),
@@ -116,7 +117,9 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
                 "random": 100 * function(constant, turn).mean(),
                 "ceiling": 100 * function(turn(truth.reader), turn).mean(),
             }
-            parts.append(_with_references(compare(values, REFERENCE), references, direction, metric))
+            parts.append(
+                _with_references(compare(values, reference_of(results)), references, direction, metric)
+            )
         table, chance = _plausible_shares(results, direction)
         parts.append(_with_references(table, {"random": chance}, direction, "plausible share"))
     return pd.concat(parts, ignore_index=True)
@@ -136,8 +139,8 @@ def _plausible_shares(results: Results, direction: str) -> tuple[pd.DataFrame, f
         / resampled_means(np.stack([e.wrong for e in of]), salt)
         for salt, (name, of) in enumerate(errors.items())
     }
-    return summaries(shares, draws, REFERENCE), 100 * float(
-        np.mean([e.chance_share for e in errors[REFERENCE]])
+    return summaries(shares, draws, reference_of(results)), 100 * float(
+        np.mean([e.chance_share for e in errors[reference_of(results)]])
     )
 
 
@@ -150,13 +153,14 @@ def hub_table(results: Results) -> pd.DataFrame:
     expectation if every item were found equally likely.
     """
     rows = []
-    n = len(results[REFERENCE][0].truth)
+    n = len(results[reference_of(results)][0].truth)
     for direction, turn in TURNS.items():
         for name, runs in results.items():
             rows.append(_hubs("method", name, direction, [turn(r.scores) for r in runs]))
         for name, score in SCORES.items():
             scored = [
-                turn(score(r.embeddings.image, r.embeddings.report).numpy()) for r in results[REFERENCE]
+                turn(score(r.embeddings.image, r.embeddings.report).numpy())
+                for r in results[reference_of(results)]
             ]
             rows.append(_hubs("score", name, direction, scored))
         p = min(1, HUB_K / n)

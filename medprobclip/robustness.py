@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +11,7 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from medprobclip.comparison import TURNS, Result, Results
+from medprobclip.comparison import Result, Results
 from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.data.dataset import reference_view
 from medprobclip.embedding import Embeddings, embed_images
@@ -19,8 +19,9 @@ from medprobclip.evaluation.comparison import drawn_queries, percentiles
 from medprobclip.evaluation.confidence import confidences
 from medprobclip.evaluation.discrimination import auroc
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
-from medprobclip.evaluation.retrieval import BootstrapConfig, first_match_ranks
+from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.files import write_json
+from medprobclip.model import MedProbCLIPModel
 from medprobclip.reliability_tables import calibrators
 from medprobclip.runs import file_hash, load_run, open_table
 
@@ -41,52 +42,33 @@ def robustness_table(
     What is measured is kept in each run's folder, corruption by corruption, and read back as long as the run,
     its embeddings, the confidence and the corruption are unchanged.
     """
-    first = {method: (validation[method][0], runs[0]) for method, runs in test.items()}
-    size = load_run(first[next(iter(first))][1].folder)[0].config.image_size
-    images = reference_radiographs(first[next(iter(first))][1].truth.studies, csv, size)
-    rows, pending = [], []
-    for method, (before, run) in first.items():
-        for name in ("none", *CORRUPTIONS):
-            path = run.folder / "robustness" / f"{name}.json"
-            source = fingerprint(run, name, chosen[method, "i2t"])
-            stored = json.loads(path.read_text()) if path.exists() else {}
-            if stored.get("source") == source:
-                rows += [{"method": method, **row} for row in stored["rows"]]
-            else:
-                pending.append((name, method, before, run, path, source))
-    models = {method: load_run(run.folder)[0] for method, (_, run) in first.items()} if pending else {}
-    conditions = [
-        (name, s) for name in ("none", *CORRUPTIONS) for s in ((0,) if name == "none" else SEVERITIES)
-    ]
-    wanted = {name for name, *_ in pending}
-    conditions = [condition for condition in conditions if condition[0] in wanted]
-    measured: dict[tuple[str, str], list[dict]] = {}
-    for name, severity in tqdm(conditions, "corruptions", unit="set", disable=not conditions):
-        ids = first[next(iter(first))][1].truth.studies["study_id"].tolist()
-        worse = images if name == "none" else corrupt(images, name, severity, ids)
-        for _, method, before, run, path, source in (job for job in pending if job[0] == name):
-            model = models[method]
-            image = embed_images(model, torch.from_numpy(worse))
-            embeddings = Embeddings(
-                run.embeddings.study_ids, image, run.embeddings.report, run.embeddings.text_ids
+    faults = [Fault(m, validation[m][0], runs[0], chosen[m, "i2t"]) for m, runs in test.items()]
+    studies, models, images = faults[0].run.truth.studies, {}, None
+    rows = []
+    for name in tqdm(("none", *CORRUPTIONS), "corruptions", unit="corruption"):
+        waiting = [fault for fault in faults if fault.stored(name) is None]
+        for fault in waiting:
+            models.setdefault(fault.method, load_run(fault.run.folder)[0])
+        measured = {fault.method: [] for fault in waiting}
+        for severity in ((0,) if name == "none" else SEVERITIES) if waiting else ():
+            if images is None:
+                images = reference_radiographs(studies, csv, models[waiting[0].method].config.image_size)
+            faulty = (
+                images if severity == 0 else corrupt(images, name, severity, studies["study_id"].tolist())
             )
-            scored = Result(run.folder, run.seed, embeddings, embeddings.scores(model), run.truth)
-            kept = measured.setdefault((method, name), [])
-            kept.append(
-                {
-                    "corruption": name,
-                    "severity": severity,
-                    **measure(before, run, scored, chosen[method, "i2t"]),
-                }
-            )
-            if len(kept) == (1 if name == "none" else len(SEVERITIES)):
-                write_json(path, {"source": source, "rows": kept})
-                rows += [{"method": method, **row} for row in kept]
-    order = {name: place for place, name in enumerate(("none", *CORRUPTIONS))}
-    methods = {name: place for place, name in enumerate(first)}
-    table = pd.DataFrame(rows)
-    places = table.assign(c=table["corruption"].map(order), m=table["method"].map(methods))
-    return places.sort_values(["m", "c", "severity"], ignore_index=True).drop(columns=["c", "m"])
+            for fault in waiting:
+                row = fault.measure(models[fault.method], torch.from_numpy(faulty))
+                measured[fault.method].append({"corruption": name, "severity": severity, **row})
+        for fault in waiting:
+            write_json(fault.path(name), {"source": fault.source(name), "rows": measured[fault.method]})
+        rows += [{"method": fault.method, **row} for fault in faults for row in fault.stored(name)]
+    return pd.DataFrame(rows)
+
+
+def mean_over_corruptions(table: pd.DataFrame) -> pd.DataFrame:
+    """`robustness_table` averaged over the corruptions, by method and severity; 0 is without a fault."""
+    values = ["recall", "aurc", "variance", "detects"]
+    return table.groupby(["method", "severity"], sort=False, as_index=False)[values].mean()
 
 
 def reference_radiographs(studies: pd.DataFrame, csv: Path, size: int) -> np.ndarray:
@@ -98,31 +80,50 @@ def reference_radiographs(studies: pd.DataFrame, csv: Path, size: int) -> np.nda
     return open_table(csv, size).images.rows(paths)
 
 
-def measure(before: Result, clean: Result, faulty: Result, confidence: str) -> dict[str, float]:
-    """One row of `robustness_table`: a run on faulty radiographs, beside the same without, and validation."""
-    config = BootstrapConfig()
-    rows = drawn_queries(len(clean.truth), config)
-    platt = calibrators(before, len(faulty.truth))["platt"]
-    sure = confidences(faulty.scores, faulty.total_variance["i2t"], platt, K)[confidence]
-    matches = faulty.truth.matches
-    hits = [100.0 * (first_match_ranks(turn(faulty.scores), turn(matches)) <= K) for turn in TURNS.values()]
-    recall, wrong = np.mean(hits, axis=0), faulty.ranks["i2t"] > K
-    faults, none = faulty.total_variance["i2t"], clean.total_variance["i2t"]
-    labels = np.repeat([True, False], len(none))
-    result = {"detects": auroc(np.concatenate([faults, none]), labels)}
-    for name, value, draws in (
-        ("recall", recall.mean(), recall[rows].mean(1)),
-        ("aurc", risk_coverage(sure, wrong).aurc, drawn_aurc(sure, wrong, rows)),
-        ("variance", faults.mean() / none.mean(), faults[rows].mean(1) / none[rows].mean(1)),
-    ):
-        low, high = percentiles(draws, config)
-        result |= {name: float(value), f"{name}_low": low, f"{name}_high": high}
-    return result
+@dataclass(frozen=True, eq=False)
+class Fault:
+    """One method under every corruption: its run on validation and test studies, its confidence."""
 
+    method: str
+    before: Result
+    run: Result
+    confidence: str
 
-def fingerprint(run: Result, corruption: str, confidence: str) -> dict[str, str]:
-    """What a stored measurement depends on: run, studies, corruption and confidence."""
-    source = Embeddings.source_of(run.folder / "embeddings.safetensors") or {}
-    code = Path(__file__).with_name("data") / "corruptions.py"
-    digest = hashlib.sha256(f"{file_hash(code)} {file_hash(Path(__file__))}".encode()).hexdigest()
-    return {**source, "corruption": corruption, "confidence": confidence, "code": digest}
+    def path(self, corruption: str) -> Path:
+        """Where the rows of a corruption are kept."""
+        return self.run.folder / "robustness" / f"{corruption}.json"
+
+    def source(self, corruption: str) -> dict[str, str]:
+        """What they depend on: checkpoint, studies, confidence, and how the fault is made and measured."""
+        source = Embeddings.source_of(self.run.folder / "embeddings.safetensors") or {}
+        files = (Path(__file__), Path(__file__).with_name("data") / "corruptions.py")
+        code = " ".join(file_hash(path) for path in files)
+        return {**source, "corruption": corruption, "confidence": self.confidence, "code": code}
+
+    def stored(self, corruption: str) -> list[dict] | None:
+        """The rows as they were kept; None where there are none or something has changed since."""
+        path = self.path(corruption)
+        kept = json.loads(path.read_text()) if path.exists() else {}
+        return kept["rows"] if kept.get("source") == self.source(corruption) else None
+
+    def measure(self, model: MedProbCLIPModel, images: torch.Tensor) -> dict[str, float]:
+        """The measurements of one row: the run on these radiographs, beside its own on the faultless ones."""
+        own = self.run.embeddings
+        embeddings = Embeddings(own.study_ids, embed_images(model, images), own.report, own.text_ids)
+        faulty = replace(self.run, embeddings=embeddings, scores=embeddings.scores(model))
+        config = BootstrapConfig()
+        rows = drawn_queries(len(own), config)
+        platt = calibrators(self.before, len(own))["platt"]
+        sure = confidences(faulty.scores, faulty.total_variance["i2t"], platt, K)[self.confidence]
+        recall = 100.0 * np.mean([ranks <= K for ranks in faulty.ranks.values()], axis=0)
+        wrong = faulty.ranks["i2t"] > K
+        now, clean = faulty.total_variance["i2t"], self.run.total_variance["i2t"]
+        row = {"detects": auroc(np.concatenate([now, clean]), np.arange(2 * len(own)) < len(own))}
+        for name, value, draws in (
+            ("recall", recall.mean(), recall[rows].mean(1)),
+            ("aurc", risk_coverage(sure, wrong).aurc, drawn_aurc(sure, wrong, rows)),
+            ("variance", now.mean() / clean.mean(), now[rows].mean(1) / clean[rows].mean(1)),
+        ):
+            low, high = percentiles(draws, config)
+            row |= {name: float(value), f"{name}_low": low, f"{name}_high": high}
+        return row

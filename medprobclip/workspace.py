@@ -16,12 +16,16 @@ class NotebookParameters:
     objective: str = field(default="medprobclip", metadata={"help": "a key of OBJECTIVES: what is minimised"})
     root: str = field(default="..", metadata={"help": "the repository, seen from the notebook"})
 
+    publish: bool = field(
+        default=False, metadata={"help": "write into figures/ of the repository, not beside the run"}
+    )
+
     def workspace(self) -> Workspace:
         """The folders of this profile and objective. Raises ValueError when either is unknown."""
         profile = get_profile(self.profile, self.objective)
-        return Workspace(Path(self.root).resolve(), profile, self.objective)
+        return Workspace(Path(self.root).resolve(), profile, self.objective, self.publish)
 
-    def as_dict(self) -> dict[str, str]:
+    def as_dict(self) -> dict[str, str | bool]:
         return asdict(self)
 
 
@@ -32,6 +36,7 @@ class Workspace:
     root: Path
     profile: Profile
     objective: str
+    publish: bool = False
 
     @property
     def data(self) -> Path:
@@ -55,6 +60,10 @@ class Workspace:
 
     @property
     def figures(self) -> Path:
-        """Committed figures come from the demo's default; all others stay with their run."""
-        committed = self.profile.name == "demo" and self.objective == NotebookParameters.objective
-        return self.root / "figures" if committed else self.run / "figures"
+        """Beside the run; only `make figures` writes the committed ones."""
+        return self.root / "figures" if self.publish else self.run / "figures"
+
+    @property
+    def report(self) -> Path:
+        """What one sends to a colleague: notebooks 04, 05 and 08 as one page."""
+        return self.runs / "report" / "index.html"

@@ -9,7 +9,6 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy.optimize import minimize
 from scipy.special import expit
-from scipy.stats import norm
 from sklearn.calibration import calibration_curve
 from sklearn.isotonic import IsotonicRegression
 from sklearn.metrics import brier_score_loss
@@ -240,6 +239,7 @@ def test_every_pair_is_in_one_bin_and_equal_ones_together(cases, bins, scheme):
 def test_mass_bins_do_not_split_equal_probabilities():
     p, y = np.repeat([0.1, 0.2, 0.3], [7, 1, 2]), np.arange(10) % 2
     diagram = reliability_diagram(p, y, bins=5, scheme="mass")
+    assert diagram["bin_low"].tolist() == [0.1, 0.1, 0.2]
     assert diagram["bin_high"].tolist() == [0.1, 0.2, 0.3]
     assert diagram["count"].tolist() == [7, 1, 2]
 
@@ -249,7 +249,6 @@ def test_bias_of_one_bin_is_the_expected_deviation_of_a_mean():
     p, _ = drawn(2000, seed=11)
     expected = np.sqrt(2 / np.pi * (p * (1 - p)).sum()) / 2000
     assert ece_bias(p, bins=1, resamples=4000) == pytest.approx(expected, rel=0.05)
-    assert norm.expect(abs) == pytest.approx(np.sqrt(2 / np.pi))
 
 
 @pytest.mark.parametrize(

@@ -90,7 +90,7 @@ def test_labels_are_the_union_of_a_studys_codes():
     ]
     labels = label_findings(codes)
     assert labels.columns.tolist() == list(FINDINGS)
-    assert (labels.dtypes == bool).all()
+    assert set(labels.dtypes) == {np.dtype(bool)}
     assert set(labels.columns[labels.loc[0]]) == {"Pleural Effusion", "Airspace Opacity", "Lung Lesion"}
     assert not labels.loc[1:].any(axis=None)
     np.testing.assert_array_equal(coded(codes), [True, True, True, False, False])

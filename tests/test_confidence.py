@@ -43,7 +43,7 @@ def test_match_probability_by_hand():
     np.testing.assert_allclose(match_probability(scores, identity, 100), every)
     assert match_probability(np.array([[1.0, 0.0], [0.0, 0.0]]), identity, 2).tolist() == [1, 0]
     tiny = match_probability(np.full((1, 4), 1e-20), identity, 4)
-    assert tiny == pytest.approx([4e-20], rel=1e-9)  # 1 − (1 − p)⁴ as written would be 0
+    assert tiny == pytest.approx([4e-20], rel=1e-9, abs=0)  # 1 − (1 − p)⁴ as written would be 0
 
 
 @given(st.integers(0, 10_000), st.floats(0.1, 30))

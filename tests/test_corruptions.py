@@ -115,6 +115,13 @@ def test_noise_follows_its_formula(grey):
         assert noisy.mean() == pytest.approx(grey, abs=0.2)
 
 
+def test_grey_values_are_cut_off_at_white():
+    white = np.full((1, 64, 64), 255, dtype=np.uint8)
+    noisy = corrupt(white, "noise", 1, ["CXR1"])
+    assert noisy.min() > 220
+    assert 0.4 < (noisy == 255).mean() < 0.65
+
+
 def test_noise_has_one_field_per_id_and_the_same_dose_per_area():
     flat = np.full((128, 128), 128, dtype=np.uint8)
     seed = int.from_bytes(hashlib.sha256(b"noise/CXR1").digest()[:16], "little")
@@ -145,9 +152,9 @@ def test_defocus_makes_a_point_a_disc():
     point = np.zeros((100, 100))
     point[50, 30] = 1
     blurred = applied("defocus", 5, point)  # radius 4 px
-    y, x = (np.mgrid[:2000, :2000] + 0.5) / 20 - 0.5  # 20 x 20 samples per pixel
+    y, x = (np.mgrid[:1000, :1000] + 0.5) / 10 - 0.5  # 10 x 10 samples per pixel
     inside = np.hypot(y - 50, x - 30) < 4
-    covered = inside.reshape(100, 20, 100, 20).mean((1, 3))
+    covered = inside.reshape(100, 10, 100, 10).mean((1, 3))
     np.testing.assert_allclose(blurred, covered / covered.sum(), atol=0.12 / covered.sum())
     assert blurred.sum() == pytest.approx(1, abs=1e-5)
 
@@ -262,11 +269,16 @@ def test_a_marker_has_its_width_and_names_the_side_it_lies_on():
 def test_devices_are_as_many_electrodes_as_the_value_says():
     black = np.zeros((256, 256), dtype=np.uint8)
     most = 0
+    pad = np.pi * ((0.04 * 256) ** 2 - (0.015 * 256) ** 2)  # disc without its stud; a cable covers some
     for key in IDS:
-        studs = [ndimage.label(cover > 250)[1] for cover in steps(black, "device", key)]
+        covers = steps(black, "device", key)
+        studs = [ndimage.label(cover > 250)[1] for cover in covers]
         assert all(n <= value for n, value in zip(studs, (1, 2, 4, 6, 10), strict=True))  # some overlap
         assert studs[0] == 1
         most = max(most, studs[-1])
+        first, last = (((cover > 120) & (cover < 140)).sum() / pad for cover in (covers[0], covers[-1]))
+        assert 0.6 < first < 1.1
+        assert 4 < last < 10
     assert most == 10
 
 

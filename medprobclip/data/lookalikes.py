@@ -90,17 +90,16 @@ def choose_lookalikes(studies: pd.DataFrame) -> list[Lookalikes]:
 
     Raises ValueError when there is no group at all.
     """
-    told = _told(studies)
     similarity = tfidf(report_texts(studies))
-    groups = [_worded_alike(studies, told[told["rank"] == _NORMAL])]
-    groups.append(_worded_alike(studies, told[told["rank"] != _NORMAL]))
+    told = _told(studies, similarity)
+    groups = [_worded_alike(told[told["rank"] == _NORMAL]), _worded_alike(told[told["rank"] != _NORMAL])]
     for choose in (_nearly_alike, _coded_alike):
         used = {group.coding for group in groups if group}
         # codes not shown yet, in the order of NAMED and the most frequent first, then the others
         by_coding = sorted(
             told.groupby("coding"), key=lambda g: (g[0] in used, g[1]["rank"].iloc[0], -len(g[1]), g[0])
         )
-        found = (choose(studies, members, similarity) for _, members in by_coding if len(members) >= SHOWN)
+        found = (choose(members, similarity) for _, members in by_coding if len(members) >= SHOWN)
         groups.append(next(filter(None, found), None))
     if not any(groups):
         raise ValueError(
@@ -110,8 +109,12 @@ def choose_lookalikes(studies: pd.DataFrame) -> list[Lookalikes]:
     return [group for group in groups if group]
 
 
-def _told(studies: pd.DataFrame) -> pd.DataFrame:
-    """Studies fit to be shown, one a patient: `row, coding, rank` (in NAMED), `image, quote`."""
+def _told(studies: pd.DataFrame, similarity: ReportSimilarity) -> pd.DataFrame:
+    """Studies fit to be shown, one a patient: `row, coding, rank` (in NAMED), `image, quote, words`.
+
+    `words` is equal where the findings are. Columns WORDED, NEARLY and CODED count the studies of the whole
+    table that say the same.
+    """
     found = []
     for row, study in enumerate(studies.to_dict("records")):
         if len(study["codes"]) != 1 or "PA" not in study["view_names"]:
@@ -123,7 +126,14 @@ def _told(studies: pd.DataFrame) -> pd.DataFrame:
             image = study["image_paths"][study["view_names"].index("PA")]
             found.append((row, code, rank, image, quote, study.get("patient_id", study["study_id"])))
     told = pd.DataFrame(found, columns=["row", "coding", "rank", "image", "quote", "patient"])
-    return told.drop_duplicates("patient").drop(columns="patient")
+    told = told.drop_duplicates("patient").drop(columns="patient")
+    rows, words = told["row"].to_numpy(dtype=int), same_text(studies["findings"])
+    sizes = {
+        WORDED: group_sizes(words),
+        NEARLY: near_identical_sizes(similarity, NEAR),
+        CODED: group_sizes(same_coding(studies["codes"])),
+    }
+    return told.assign(words=words[rows], **{title: counts[rows] for title, counts in sizes.items()})
 
 
 def _quote(findings: str, rank: int) -> str:
@@ -139,46 +149,44 @@ def _quote(findings: str, rank: int) -> str:
     return ""
 
 
-def _group(title: str, members: pd.DataFrame, shared: int, counted: str) -> Lookalikes:
+def _group(title: str, members: pd.DataFrame, counted: str) -> Lookalikes:
+    """The members as shown; `shared` is what the first one shares."""
     columns = (tuple(members[name].tolist()) for name in ("row", "image", "quote"))
-    return Lookalikes(title, members["coding"].iloc[0], *columns, int(shared), counted)
+    first = members.iloc[0]
+    return Lookalikes(title, first["coding"], *columns, int(first[title]), counted)
 
 
-def _worded_alike(studies: pd.DataFrame, told: pd.DataFrame) -> Lookalikes | None:
+def _worded_alike(told: pd.DataFrame) -> Lookalikes | None:
     """The most frequent findings, counted among all studies."""
-    words = same_text(studies["findings"])
-    sizes = group_sizes(words)
-    alike = told.groupby(["coding", words[told["row"].to_numpy(dtype=int)]], sort=False)
-    groups = [members for _, members in alike if len(members) >= SHOWN]
+    alike = told.groupby(["coding", "words"], sort=False)
+    groups = [members.head(SHOWN) for _, members in alike if len(members) >= SHOWN]
     if not groups:
         return None
-    best = max(groups, key=lambda members: sizes[members["row"].iloc[0]])
-    shared = sizes[best["row"].iloc[0]]
-    return _group(WORDED, best.head(SHOWN), shared, "studies have these findings, word for word")
+    best = max(groups, key=lambda members: members[WORDED].iloc[0])
+    return _group(WORDED, best, "studies have these findings, word for word")
 
 
-def _nearly_alike(
-    studies: pd.DataFrame, members: pd.DataFrame, similarity: ReportSimilarity
-) -> Lookalikes | None:
+def _near(members: pd.DataFrame, similarity: ReportSimilarity) -> np.ndarray:
+    """Which reports are at least nearly alike: bool `[n, n]`."""
+    return similarity.between(torch.tensor(members["row"].tolist())).numpy() >= NEAR
+
+
+def _nearly_alike(members: pd.DataFrame, similarity: ReportSimilarity) -> Lookalikes | None:
     """The report with the most near neighbours in the table, among those with other sentences beside it."""
-    near = similarity.between(torch.tensor(members["row"].tolist())).numpy() >= NEAR
-    sizes = near_identical_sizes(similarity, NEAR)[members["row"]]
-    for first in np.argsort(-sizes, kind="stable"):
+    near = _near(members, similarity)
+    for first in np.argsort(-members[NEARLY].to_numpy(), kind="stable"):
         beside = members[near[first] & (np.arange(len(members)) != first)]
         shown = pd.concat([members.iloc[[first]], beside]).drop_duplicates("quote").head(SHOWN)
         if len(shown) == SHOWN:
             counted = f"studies have a report at least {NEAR:g} similar to the first (cosine of TF-IDF)"
-            return _group(NEARLY, shown, sizes[first], counted)
+            return _group(NEARLY, shown, counted)
     return None
 
 
-def _coded_alike(
-    studies: pd.DataFrame, members: pd.DataFrame, similarity: ReportSimilarity
-) -> Lookalikes | None:
+def _coded_alike(members: pd.DataFrame, similarity: ReportSimilarity) -> Lookalikes | None:
     """The studies whose sentences share the fewest words, the shorter ones of two such choices."""
-    shared = group_sizes(same_coding(studies["codes"]))[members["row"].iloc[0]]
     members = members.drop_duplicates("quote").head(_COMPARED)
-    near = similarity.between(torch.tensor(members["row"].tolist())).numpy() >= NEAR
+    near = _near(members, similarity)
     words = [set(re.findall(r"\w+", quote.lower())) for quote in members["quote"]]
     overlap = np.array([[len(a & b) / len(a | b) for b in words] for a in words])
     best = None
@@ -189,4 +197,4 @@ def _coded_alike(
             best = min(best or cost, cost)
     if best is None:
         return None
-    return _group(CODED, members.iloc[list(best[2])], shared, "studies are coded exactly so")
+    return _group(CODED, members.iloc[list(best[2])], "studies are coded exactly so")

@@ -195,15 +195,17 @@ def _gap(p: np.ndarray, y: np.ndarray, of: np.ndarray) -> float:
 
 
 def _binned(p: np.ndarray, bins: int, scheme: Scheme) -> tuple[np.ndarray, np.ndarray]:
-    """Ascending edges `[B + 1]` of bins (low, high], and the index of the bin of each pair `[P]`."""
+    """Ascending edges `[B + 1]` of bins (low, high], and the index of the bin of each pair `[P]`.
+
+    Of bins with one upper edge, which many equal probabilities make, the first holds the pairs.
+    """
     if bins < 1:
         raise ValueError(f"pairs do not fit into {bins} bins")
     if scheme == "width":
         edges = np.linspace(0, 1, bins + 1)
     elif scheme == "mass":
         last = -(-len(p) * np.arange(1, bins + 1) // bins) - 1  # place of the last pair of each bin
-        upper = np.unique(np.sort(p)[last])
-        edges = np.append(p.min(), upper)
+        edges = np.append(p.min(), np.sort(p)[last])
     else:
         raise ValueError(f"scheme {scheme!r} is neither 'width' nor 'mass'")
     return edges, np.searchsorted(edges[1:], p)

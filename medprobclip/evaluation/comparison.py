@@ -89,7 +89,7 @@ def _difference(
         "difference": float(np.mean(runs) - np.mean(reference_runs)),
         "difference_low": low,
         "difference_high": high,
-        "p": float(min(1.0, 2 * min(sides) / (len(differences) + 1))),
+        "p": float(min(1.0, 2 * min(sides) / (np.isfinite(differences).sum() + 1))),
     }
 
 
@@ -123,9 +123,9 @@ def over_drawn_runs(by_run: np.ndarray, salt: int, config: BootstrapConfig) -> n
 
 
 def percentiles(draws: np.ndarray, config: BootstrapConfig) -> tuple[float, float]:
-    """Bounds of the percentile interval."""
+    """Bounds of the percentile interval; draws for which the statistic is not defined (NaN) are left out."""
     tail = 100 * (1 - config.level) / 2
-    low, high = np.percentile(draws, [tail, 100 - tail])
+    low, high = np.nanpercentile(draws, [tail, 100 - tail])
     return float(low), float(high)
 
 
@@ -137,3 +137,22 @@ def checked_values(values: np.ndarray | Sequence) -> np.ndarray:
     if np.isnan(values).any():
         raise ValueError("values contain NaN")
     return values
+
+
+def verdicts(table: pd.DataFrame, labels: dict[str, str], unit: str = "") -> list[str]:
+    """A table of `compare` in words: the value of the reference, the paired differences of the others.
+
+    A difference whose interval holds 0 is called none.
+    """
+    names = {row["method"]: row for row in table.to_dict("records") if row["method"] in labels}
+    reference = next(name for name, row in names.items() if pd.isna(row.get("difference", np.nan)))
+    own = names.pop(reference)
+    said = [f"{labels[reference]}: {own['value']:.3g}{unit} [{own['low']:.3g}, {own['high']:.3g}]"]
+    for name, row in names.items():
+        low, high = row["difference_low"], row["difference_high"]
+        how = "no difference shown" if low <= 0 <= high else ("more" if low > 0 else "less")
+        said.append(
+            f"{labels[name]}: {row['value']:.3g}{unit}, {how}: {row['difference']:+.3g} [{low:+.3g}, {high:+.3g}], "
+            f"p = {row['p']:.2g}"
+        )
+    return said

@@ -17,7 +17,7 @@ from medprobclip.model import MedProbCLIPModel
 from medprobclip.precision import autocast
 from medprobclip.similarity import Score
 
-NONE = "No Finding"
+MEAN, NONE = "Mean", "No Finding"
 COLUMNS = [
     "finding", "auroc", "low", "high", "positives", "negatives", "balanced_accuracy", "threshold", "findings",
 ]  # fmt: skip
@@ -198,6 +198,28 @@ def resampled_aurocs(scores: np.ndarray, labels: np.ndarray, times: np.ndarray) 
     return np.divide(won, pairs, out=np.full(len(won), np.nan), where=pairs > 0)
 
 
+def auroc_draws(
+    validation_scores: pd.DataFrame, test_scores: pd.DataFrame, test_labels: pd.DataFrame, times: np.ndarray
+) -> dict[str, np.ndarray]:
+    """`resampled_aurocs` `[R]` of each finding, of their mean ("Mean"), and of "No Finding".
+
+    Scores and labels as for `zero_shot_table`, `times [R, N]` as for `resampled_aurocs`. A finding that all
+    or none of the N test studies have is left out; the mean of a draw is over the findings of which it holds
+    both kinds.
+    """
+    draws = {}
+    for finding in FINDINGS:
+        truth = test_labels[finding].to_numpy(dtype=bool)
+        if truth.any() and not truth.all():
+            draws[finding] = resampled_aurocs(test_scores[finding].to_numpy(dtype=float), truth, times)
+    if draws:
+        draws[MEAN] = np.nanmean(list(draws.values()), axis=0)
+    none = no_finding(test_labels)
+    if none.any() and not none.all():
+        draws[NONE] = resampled_aurocs(no_finding_score(test_scores, validation_scores), none, times)
+    return draws
+
+
 def zero_shot_table(
     validation_scores: pd.DataFrame,
     validation_labels: pd.DataFrame,
@@ -227,24 +249,23 @@ def zero_shot_table(
     n = len(scores)
     drawn = np.random.default_rng(bootstrap.seed).integers(0, n, (bootstrap.resamples, n))
     times = np.stack([np.bincount(row, minlength=n) for row in drawn])
+    draws = auroc_draws(validation_scores, test_scores, test_labels, times)
     tail = 100 * (1 - bootstrap.level) / 2
-    rows, draws = {}, {}
+    rows = {}
     for finding in [*names, NONE]:
         s, truth = scores[finding].to_numpy(dtype=float), labels[finding].to_numpy(dtype=bool)
         row = rows[finding] = {"finding": finding, "positives": truth.sum(), "negatives": (~truth).sum()}
-        if truth.all() or not truth.any():
+        if finding not in draws:
             continue
-        draws[finding] = resampled_aurocs(s, truth, times)
         row["auroc"] = auroc(s, truth)
         row["low"], row["high"] = np.nanpercentile(draws[finding], [tail, 100 - tail])
         if known_labels[finding].nunique() == 2:
             row["threshold"] = best_threshold(known[finding], known_labels[finding])
             row["balanced_accuracy"] = balanced_accuracy(s, truth, row["threshold"])
     judged = [finding for finding in names if finding in draws]
-    mean = {"finding": "Mean", "findings": len(judged)}
+    mean = {"finding": MEAN, "findings": len(judged)}
     if judged:
         mean["auroc"] = np.mean([rows[finding]["auroc"] for finding in judged])
-        joint = np.nanmean([draws[finding] for finding in judged], axis=0)
-        mean["low"], mean["high"] = np.nanpercentile(joint, [tail, 100 - tail])
+        mean["low"], mean["high"] = np.nanpercentile(draws[MEAN], [tail, 100 - tail])
     table = pd.DataFrame([*(rows[finding] for finding in names), mean, rows[NONE]]).reindex(columns=COLUMNS)
     return table.astype({"positives": "Int64", "negatives": "Int64", "findings": "Int64"})

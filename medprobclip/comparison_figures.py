@@ -1,0 +1,184 @@
+"""Figures that compare methods by what they find: tables 1 and 2, many-to-many, hubs, the ablation."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from medprobclip import plots
+from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.experiments import METHODS, REFERENCE
+from medprobclip.plots import METHOD_COLOURS
+from medprobclip.reported import LABEL
+
+HOLLOW = f"hollow: the paired difference from {METHODS[REFERENCE]} may be 0"
+
+
+def table_1(table: pd.DataFrame) -> Figure:
+    """Recall both ways, median rank and RSUM by method; the table of `retrieval_tables.recall_table`."""
+    plots.use_style()
+    figure = plt.figure(figsize=(16, 5.4), layout="constrained")
+    grid = figure.add_gridspec(2, 6)
+    metrics = [m for m in table["metric"].unique() if m != "RSUM"]
+    for row, (direction, title) in enumerate(DIRECTIONS.items()):
+        for column, metric in enumerate(metrics):
+            ax = figure.add_subplot(grid[row, column])
+            _panel(ax, table, direction, metric, "reported")
+            ax.set_title(f"{metric}{', %' if metric.startswith('R@') else ''}" if row == 0 else "")
+            if column:
+                ax.set_yticklabels([])
+            else:
+                ax.set_ylabel(title, fontweight="bold")
+    ax = _panel(figure.add_subplot(grid[:, 5]), table, "both", "RSUM", "reported")
+    ax.set_title("RSUM, of 800")
+    ax.set_yticklabels([])
+    _legend(figure, f"grey numbers: {LABEL}")
+    return figure
+
+
+def many_to_many(table: pd.DataFrame) -> Figure:
+    """Retrieval of all studies that are coded alike; the table of `retrieval_tables.many_to_many_table`."""
+    plots.use_style()
+    metrics = list(table["metric"].unique())
+    figure, axes = plt.subplots(2, len(metrics), figsize=(16, 5.2), layout="constrained")
+    for row, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
+        for ax, metric in zip(row, metrics, strict=True):
+            _panel(ax, table, direction, metric)
+            ax.set_title(
+                f"{metric}, %" if metric != "plausible share" else "wrong first answers\ncoded alike, %"
+            )
+            if ax is not row[0]:
+                ax.set_yticklabels([])
+        row[0].set_ylabel(title, fontweight="bold")
+    _legend(figure)
+    return figure
+
+
+def _panel(ax: Axes, table: pd.DataFrame, direction: str, metric: str, beside: str = "") -> Axes:
+    rows = table[(table["direction"] == direction) & (table["metric"] == metric)]
+    values = rows.set_index("method")["value"]
+    references = {name: values[name] for name in ("random", "ceiling") if name in values}
+    labels = {name: label for name, label in METHODS.items() if name in values}
+    return plots.method_intervals(ax, rows, labels, METHOD_COLOURS, references, beside)
+
+
+def _legend(figure: Figure, *more: str) -> None:
+    """What dashes, marks and hollow points mean, once for all panels."""
+    handles = [
+        plt.Line2D([], [], color=plots.QUIET, ls="--", lw=1.3, label="random order"),
+        plt.Line2D([], [], color=plots.ACCENT, ls="--", lw=1.3, label="oracle ceiling"),
+        plt.Line2D([], [], ls="", marker="|", color=plots.INK, label="least and most of the seeds"),
+        plt.Line2D([], [], ls="", marker="o", color=plots.INK, mfc="white", label=HOLLOW),
+        *(plt.Line2D([], [], ls="", label=text) for text in more),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
+
+
+def hubs(table: pd.DataFrame, scores: dict[str, str]) -> Figure:
+    """Skew of how often an item is found, both ways; the table of `retrieval_tables.hub_table`.
+
+    `scores` gives the scores of the reference's Gaussians their labels.
+    """
+    plots.use_style()
+    figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained", sharey=True)
+    labels = {"method": METHODS, "score": scores}
+    for ax, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
+        rows = table[(table["direction"] == direction) & (table["kind"] != "random")].reset_index(drop=True)
+        for y, row in rows.iterrows():
+            colour = METHOD_COLOURS.get(row["name"], plots.INK)
+            errors = [[row["skew"] - row["skew_least"]], [row["skew_most"] - row["skew"]]]
+            ax.errorbar(row["skew"], y, xerr=errors, fmt="o", color=colour, capsize=3, ms=6)
+            ax.annotate(
+                f"{row['orphans']:.0f} %", (1, y), (4, 0), ("axes fraction", "data"), "offset points",
+                va="center", fontsize=9, color=plots.QUIET, annotation_clip=False,
+            )  # fmt: skip
+        chance = table[(table["direction"] == direction) & (table["kind"] == "random")]["skew"].iloc[0]
+        ax.axvline(chance, color=plots.QUIET, ls="--", lw=1.3)
+        ax.axhline((rows["kind"] == "method").sum() - 0.5, color=plots.GRID, lw=1)
+        names = [labels[kind][name] for kind, name in rows[["kind", "name"]].itertuples(index=False)]
+        ax.set(yticks=range(len(rows)), yticklabels=names, ylim=(len(rows) - 0.4, -0.6))
+        ax.set(xlabel="skew of how often an item is among the first ten", title=title.capitalize())
+        ax.tick_params(axis="y", length=0)
+        ax.set_xlim(left=0)
+        ax.grid(axis="x")
+    figure.supxlabel(
+        "Above the line each method with its own score, below MedProbCLIP's Gaussians scored otherwise. "
+        "Dashed: all found equally likely. Grey: items in nobody's first ten. Bars: the seeds.",
+        fontsize=9, color=plots.QUIET,
+    )  # fmt: skip
+    return figure
+
+
+def table_2(table: pd.DataFrame) -> Figure:
+    """Zero-shot AUROC by finding and method, ours and the paper's; `zeroshot_tables.finding_table`."""
+    plots.use_style()
+    findings = list(table["finding"].unique())
+    figure, (left, right) = plt.subplots(
+        1,
+        2,
+        figsize=(14, 0.62 * len(findings) + 1.2),
+        layout="constrained",
+        width_ratios=(1.7, 1),
+        sharey=True,
+    )
+    methods = [name for name in METHODS if name in set(table["method"])]
+    offsets = dict(zip(methods, np.linspace(-0.3, 0.3, len(methods)), strict=True))
+    for name in methods:
+        rows = table[table["method"] == name].set_index("finding").loc[findings]
+        y = np.arange(len(findings)) + offsets[name]
+        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
+        left.errorbar(
+            rows["value"], y, xerr=errors, fmt="o", ms=4, color=METHOD_COLOURS[name], label=METHODS[name]
+        )
+        right.plot(rows["reported"], y, "D", ms=5, color=METHOD_COLOURS[name])
+    counts = table[table["method"] == methods[0]].set_index("finding").loc[findings, "positives"]
+    labels = [f if pd.isna(n) else f"{f}  ({n:.0f})" for f, n in counts.items()]
+    left.set(yticks=range(len(findings)), yticklabels=labels, ylim=(len(findings) - 0.4, -0.6))
+    for ax, title in (
+        (left, "Our test studies (how many have it)"),
+        (right, f"{LABEL.capitalize()}, 13 findings"),
+    ):
+        ax.axvline(0.5, color=plots.QUIET, ls="--", lw=1.3, zorder=0)
+        for y in np.arange(len(findings) - 1) + 0.5:
+            ax.axhline(y, color=plots.GRID, lw=1, zorder=0)
+        ax.set(xlim=(0, 1), xlabel="AUROC, zero-shot", title=title)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="x")
+    figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))
+    return figure
+
+
+def ablation(table: pd.DataFrame) -> Figure:
+    """MedProbCLIP with one thing changed, by what it costs; the table of `ablation.ablation_table`."""
+    plots.use_style()
+    order = table.drop_duplicates("method").reset_index(drop=True)
+    labels = {
+        row["method"]: f"{row['part']}: {row['change']}" if row["part"] else row["change"]
+        for row in order.to_dict("records")
+    }
+    titles = {
+        "RSUM": "RSUM, of 800",
+        "mAP@R": "mAP@R, %, coded alike",
+        "AURC": "AURC at R@10, less is better",
+    }
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(15, 0.36 * len(labels) + 1.4), layout="constrained", sharey=True
+    )
+    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
+        rows = table[table["metric"] == metric].set_index("method").reindex(labels).reset_index()
+        colours = {name: plots.IMAGE if name == REFERENCE else plots.INK for name in labels}
+        own = rows.set_index("method").loc[REFERENCE]
+        ax.axvspan(own["low"], own["high"], color=plots.IMAGE, alpha=0.08, lw=0)
+        plots.method_intervals(ax, rows[rows["value"].notna()], labels, colours)
+        ax.set_title(title)
+        ax.tick_params(axis="y", length=0)
+        ax.grid(axis="both")
+    handles = [
+        plt.Line2D([], [], ls="", marker="o", color=plots.INK, mfc="white", label=HOLLOW),
+        plt.Line2D([], [], color=plots.IMAGE, alpha=0.2, lw=8, label=f"interval of {METHODS[REFERENCE]}"),
+    ]
+    figure.legend(handles=handles, loc="outside lower center", ncols=2, fontsize=9)
+    return figure
