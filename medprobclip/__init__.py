@@ -22,7 +22,9 @@ A file imports only from files above it in this list, which a test asserts:
     data/studies.py                the study table: read, check, split, write
     data/images.py                 read PNG, JPEG and DICOM, resize, cache
     data/augment.py                training views and plain evaluation input
+    data/corruptions.py            eleven faults of a film at five severities
     data/coding.py                 what an expert code says
+    data/chexpert.py               expert codes -> the 13 CheXpert findings
     data/landmarks.py              named places in the chest
     data/anatomy.py                the labelled CT, prepared as the volume every patient starts from
     data/deformation.py            from that volume to one patient
@@ -44,6 +46,7 @@ A file imports only from files above it in this list, which a test asserts:
     evaluation/correspondence.py   which studies say the same
     data/dataset.py                two views and two sections -> a batch
     data/report_similarity.py      how much two training reports say the same, without labels
+    data/lookalikes.py             studies that say the same, to look at
     processor.py                   images and texts as they come -> what the model takes
     encoders.py                    small encoders from scratch, or pretrained ones by name
     embedding.py                   embed a held-out set once, keep it with its study ids
@@ -51,14 +54,33 @@ A file imports only from files above it in this list, which a test asserts:
     evaluation/retrieval.py        ranks, recall, precision, chance, ceiling, intervals
     evaluation/reliability.py      risk-coverage, rank correlation
     evaluation/discrimination.py   AUROC and its interval
+    evaluation/many_to_many.py     precision, graded overlap, plausible errors, hubs
+    evaluation/confidence.py       how sure a query is of its answer
+    evaluation/calibration.py      from scores to probabilities, and how right they are
+    evaluation/resampling.py       methods on the same queries: intervals, paired differences
+    evaluation/zeroshot.py         findings told by sentences for and against
     training.py                    epochs, validation, checkpoints, resuming
     classifier.py                  a small network that names what it sees
     profiles.py                    smoke, demo, paper
     runs.py                        a run folder: train, score once, read back
     workspace.py                   where corpus, runs and figures lie
+    experiments.py                 methods, seeds and ablation: which runs there are
+    comparison.py                  these runs, scored on held-out studies
+    reported.py                    the paper's numbers
+    retrieval_tables.py            recall, many-to-many, hubs by method
+    zeroshot_tables.py             AUROC by finding and method
+    reliability_tables.py          selective retrieval and calibration by method
+    robustness.py                  every method on faulty radiographs
+    ablation.py                    MedProbCLIP with one thing changed
     plots.py                       arrays in, Axes out
+    corpus_figures.py              figures of the corpus
+    model_figures.py               figures of one model
+    comparison_figures.py          figures of what the methods find
+    reliability_figures.py         figures of doubt
     figures.py                     every figure, one maker each
     readability.py                 can a small network see what was drawn? a command
     headless.py                    the notebooks without a browser
+    report.py                      executed notebooks -> one page of HTML
+    reproduce.py                   everything of the paper, a command
     medprobclip_train.py           the published command
 """

@@ -6,8 +6,8 @@ import numpy as np
 import pandas as pd
 
 from medprobclip.comparison import TURNS, Result, Results
-from medprobclip.evaluation.comparison import compare, resampled, summaries
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
+from medprobclip.evaluation.resampling import compare, resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS, average_precisions, first_match_ranks
 from medprobclip.experiments import ABLATION, METHODS, REFERENCE
 from medprobclip.similarity import SCORES
@@ -40,6 +40,15 @@ def ablation_table(results: Results) -> pd.DataFrame:
         table.insert(0, "part", [variants[name][0] for name in table["method"]])
         parts.append(table)
     return pd.concat(parts, ignore_index=True)
+
+
+def variant_labels(table: pd.DataFrame) -> dict[str, str]:
+    """What was changed in each variant of `ablation_table`, in words, in order."""
+    rows = table.drop_duplicates("method")[["method", "part", "change"]]
+    return {
+        method: f"{part}: {change}" if part else change
+        for method, part, change in rows.itertuples(index=False)
+    }
 
 
 def _sums(run: Result, scores: np.ndarray) -> np.ndarray:

@@ -13,6 +13,7 @@ from medprobclip.evaluation.retrieval import DIRECTIONS
 from medprobclip.experiments import METHODS, REFERENCE
 from medprobclip.plots import METHOD_COLOURS
 from medprobclip.reported import LABEL
+from medprobclip.similarity import SCORES
 
 HOLLOW = f"hollow: the paired difference from {METHODS[REFERENCE]} may be 0"
 
@@ -77,13 +78,12 @@ def _legend(figure: Figure, *more: str) -> None:
     figure.legend(handles=handles, loc="outside lower center", ncols=len(handles), fontsize=9)
 
 
-def hubs(table: pd.DataFrame, scores: dict[str, str]) -> Figure:
-    """Skew of how often an item is found, both ways; the table of `retrieval_tables.hub_table`.
-
-    `scores` gives the scores of the reference's Gaussians their labels.
-    """
+def hubs(table: pd.DataFrame) -> Figure:
+    """Skew of how often an item is found, both ways; the table of `retrieval_tables.hub_table`."""
     plots.use_style()
     figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained", sharey=True)
+    scores = {name: name.replace("_", " ") for name in SCORES} | {"csd": "CSD", "kl": "KL"}
+    scores |= {"reverse_kl": "reverse KL", "symmetric_kl": "symmetric KL", "wasserstein": "2-Wasserstein"}
     labels = {"method": METHODS, "score": scores}
     for ax, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         rows = table[(table["direction"] == direction) & (table["kind"] != "random")].reset_index(drop=True)
@@ -151,14 +151,9 @@ def table_2(table: pd.DataFrame) -> Figure:
     return figure
 
 
-def ablation(table: pd.DataFrame) -> Figure:
-    """MedProbCLIP with one thing changed, by what it costs; the table of `ablation.ablation_table`."""
+def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
+    """MedProbCLIP with one thing changed, by what it costs; `ablation.ablation_table`, `variant_labels`."""
     plots.use_style()
-    order = table.drop_duplicates("method").reset_index(drop=True)
-    labels = {
-        row["method"]: f"{row['part']}: {row['change']}" if row["part"] else row["change"]
-        for row in order.to_dict("records")
-    }
     titles = {
         "RSUM": "RSUM, of 800",
         "mAP@R": "mAP@R, %, coded alike",

@@ -16,9 +16,9 @@ from medprobclip.evaluation.calibration import (
     brier,
     ece_bias,
     expected_calibration_error,
+    reliability_diagram,
     sigmoid,
 )
-from medprobclip.evaluation.comparison import resampled, summaries
 from medprobclip.evaluation.confidence import confidences
 from medprobclip.evaluation.reliability import (
     drawn_aurc,
@@ -26,6 +26,7 @@ from medprobclip.evaluation.reliability import (
     random_curve,
     risk_coverage,
 )
+from medprobclip.evaluation.resampling import resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS
 from medprobclip.reported import reported
 
@@ -97,7 +98,7 @@ def chosen_confidences(table: pd.DataFrame) -> dict[tuple[str, str], str]:
 def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
     """AURC with the chosen confidences, by method, with intervals and the paper's numbers beside.
 
-    Columns: `direction`, `k`, `confidence`, those of `evaluation.comparison.compare`, the mean `random` and
+    Columns: `direction`, `k`, `confidence`, those of `evaluation.resampling.compare`, the mean `random` and
     `oracle` AURC of the method's runs, and `reported` (the paper does not say in which direction).
     """
     paper, parts = reported("figure2"), []
@@ -177,6 +178,15 @@ def match_probabilities(run: Result, fitted: dict[str, Calibrator]) -> pd.DataFr
             sure = confidences(turn(run.scores), run.total_variance[direction], calibrator, QUERY_K)
             queries = {"p": sure["match_probability"], "y": run.ranks[direction] <= QUERY_K}
             parts.append(pd.DataFrame({"level": direction, "calibrator": name, **queries}))
+    return pd.concat(parts, ignore_index=True)
+
+
+def diagram_table(cases: pd.DataFrame) -> pd.DataFrame:
+    """`calibration.reliability_diagram` in bins of equal mass for each level and calibrator of the cases."""
+    parts = []
+    for (level, name), part in cases.groupby(["level", "calibrator"], sort=False):
+        diagram = reliability_diagram(part["p"].to_numpy(), part["y"].to_numpy(), BINS, "mass")
+        parts.append(diagram.assign(level=level, calibrator=name))
     return pd.concat(parts, ignore_index=True)
 
 

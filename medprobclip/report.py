@@ -136,14 +136,17 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
 
 def _read_executed(path: Path) -> nbformat.NotebookNode:
     """The notebook; ValueError with the remedy when it did not run from top to bottom."""
-    remedy = (
-        f"Run it first: python -m medprobclip.headless --only {path.stem} (and its --profile, --objective)"
-    )
+    remedy = f"Run it: python -m medprobclip.headless --only {path.stem} (and its --profile, --objective)"
     if not path.is_file():
         raise ValueError(f"{path} does not exist. {remedy}")
     try:
         notebook = nbformat.read(path, as_version=4)
-    except ValueError as error:
+    except (
+        ValueError,
+        TypeError,
+        AttributeError,
+        nbformat.ValidationError,
+    ) as error:  # no JSON, or other JSON
         raise ValueError(f"{path} is not a notebook: {error}. {remedy}") from error
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for error in (output for cell in cells for output in cell.outputs if output.output_type == "error"):

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 
 from medprobclip.comparison import TURNS, Results, reference_of
-from medprobclip.evaluation.comparison import compare, resampled, resampled_means, summaries
 from medprobclip.evaluation.many_to_many import (
     hubness,
     normalised_gains_at,
@@ -17,6 +16,7 @@ from medprobclip.evaluation.many_to_many import (
     precisions_at,
     r_precisions,
 )
+from medprobclip.evaluation.resampling import compare, resampled, resampled_means, summaries
 from medprobclip.evaluation.retrieval import (
     CUTOFFS,
     average_precisions,
@@ -32,7 +32,7 @@ HUB_K = 10  # first places that are counted for hubs
 def recall_table(results: Results) -> pd.DataFrame:
     """Table 1: recall both ways, RSUM and median rank, by method, with the paper's numbers beside.
 
-    Columns: `direction`, `metric`, those of `evaluation.comparison.compare` (percent; ranks for the median
+    Columns: `direction`, `metric`, those of `evaluation.resampling.compare` (percent; ranks for the median
     rank), and `reported`. Rows `random` (expected of a random order, exact) and `ceiling` (expected of a
     perfect reader of the simulated radiographs) have a value only.
     """

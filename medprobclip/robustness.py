@@ -15,10 +15,10 @@ from medprobclip.comparison import Result, Results
 from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.data.dataset import reference_view
 from medprobclip.embedding import Embeddings, embed_images
-from medprobclip.evaluation.comparison import drawn_queries, percentiles
 from medprobclip.evaluation.confidence import confidences
 from medprobclip.evaluation.discrimination import auroc
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
+from medprobclip.evaluation.resampling import drawn_queries, percentiles
 from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.files import write_json
 from medprobclip.model import MedProbCLIPModel

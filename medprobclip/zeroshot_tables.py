@@ -7,7 +7,7 @@ import pandas as pd
 
 from medprobclip.comparison import Result, Results, reference_of
 from medprobclip.data.chexpert import coded, label_findings
-from medprobclip.evaluation.comparison import drawn_queries, over_drawn_runs, summaries
+from medprobclip.evaluation.resampling import drawn_queries, over_drawn_runs, summaries
 from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.evaluation.zeroshot import (
     auroc_draws,
@@ -32,7 +32,7 @@ def finding_table(validation: Results, test: Results) -> pd.DataFrame:
     """AUROC by finding and method, means over the runs, with the paper's numbers beside.
 
     Columns: `finding` (the thirteen, "Mean" over those that can be judged, "No Finding"), those of
-    `evaluation.comparison.compare`, `positives` and `negatives` among the test studies,
+    `evaluation.resampling.compare`, `positives` and `negatives` among the test studies,
     `balanced_accuracy` at the threshold that is best on validation studies, `findings` behind the mean, and
     `reported`. A finding that no test study has, or every, has no row.
     """

@@ -11,7 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.text import Text
 
 from medprobclip.data.lookalikes import CODED, LONGEST, NEARLY, WORDED, Lookalikes
-from medprobclip.figure_1 import figure_1
+from medprobclip.figures import figure_1
 
 LONG = ("Cardiomegaly common to many mammoth men " * 3)[: LONGEST - 1].strip() + "."
 TABLES = {

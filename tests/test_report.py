@@ -254,6 +254,8 @@ def test_every_formula_of_the_project_is_understood(tmp_path):
         (cell("1 / 0", new_output("error", ename="ZeroDivisionError", evalue="by 0")), "failed with Zero"),
         (cell("1", count=None), "was not executed to its end"),
         ("{", "is not a notebook"),
+        ("{}", "is not a notebook"),
+        ("[]", "is not a notebook"),
         (None, "does not exist"),
     ],
 )

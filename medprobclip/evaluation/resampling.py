@@ -139,20 +139,18 @@ def checked_values(values: np.ndarray | Sequence) -> np.ndarray:
     return values
 
 
-def verdicts(table: pd.DataFrame, labels: dict[str, str], unit: str = "") -> list[str]:
+def verdicts(title: str, table: pd.DataFrame, labels: dict[str, str], unit: str = "") -> str:
     """A table of `compare` in words: the value of the reference, the paired differences of the others.
 
-    A difference whose interval holds 0 is called none.
+    A difference whose interval holds 0 is called none. Methods without a label are left out.
     """
-    names = {row["method"]: row for row in table.to_dict("records") if row["method"] in labels}
-    reference = next(name for name, row in names.items() if pd.isna(row.get("difference", np.nan)))
-    own = names.pop(reference)
+    rows = {row["method"]: row for row in table.to_dict("records") if row["method"] in labels}
+    reference = next(name for name, row in rows.items() if pd.isna(row.get("difference", np.nan)))
+    own = rows.pop(reference)
     said = [f"{labels[reference]}: {own['value']:.3g}{unit} [{own['low']:.3g}, {own['high']:.3g}]"]
-    for name, row in names.items():
+    for name, row in rows.items():
         low, high = row["difference_low"], row["difference_high"]
         how = "no difference shown" if low <= 0 <= high else ("more" if low > 0 else "less")
-        said.append(
-            f"{labels[name]}: {row['value']:.3g}{unit}, {how}: {row['difference']:+.3g} [{low:+.3g}, {high:+.3g}], "
-            f"p = {row['p']:.2g}"
-        )
-    return said
+        difference = f"{row['difference']:+.3g} [{low:+.3g}, {high:+.3g}], p = {row['p']:.2g}"
+        said.append(f"{labels[name]}: {row['value']:.3g}{unit}, {how}: {difference}")
+    return "\n  ".join([title, *said]) + "\n"
