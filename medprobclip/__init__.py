@@ -78,6 +78,7 @@ A file imports only from files above it in this list, which a test asserts:
     comparison_figures.py          figures of what the methods find
     reliability_figures.py         figures of doubt
     figures.py                     every figure, one maker each
+    gallery.py                     figures/README.md: what the figures show, in words
     readability.py                 can a small network see what was drawn? a command
     headless.py                    the notebooks without a browser
     report.py                      executed notebooks -> one page of HTML

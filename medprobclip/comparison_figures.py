@@ -21,22 +21,24 @@ HOLLOW = f"hollow: the paired difference from {METHODS[REFERENCE]} may be 0"
 def table_1(table: pd.DataFrame) -> Figure:
     """Recall both ways, median rank and RSUM by method; the table of `retrieval_tables.recall_table`."""
     plots.use_style()
-    figure = plt.figure(figsize=(16, 5.4), layout="constrained")
-    grid = figure.add_gridspec(2, 6)
     metrics = [m for m in table["metric"].unique() if m != "RSUM"]
+    figure = plt.figure(figsize=(17, 5.4), layout="constrained")
+    each, both = figure.subfigures(1, 2, width_ratios=(len(metrics), 1.5))
+    axes = each.subplots(2, len(metrics), sharex="col", squeeze=False)
     for row, (direction, title) in enumerate(DIRECTIONS.items()):
-        for column, metric in enumerate(metrics):
-            ax = figure.add_subplot(grid[row, column])
+        for ax, metric in zip(axes[row], metrics, strict=True):
+            share = metric.startswith("R@")
+            if share:
+                plots.square_root(ax)
             _panel(ax, table, direction, metric, "reported")
-            ax.set_title(f"{metric}{', %' if metric.startswith('R@') else ''}" if row == 0 else "")
-            if column:
+            if row == 0:
+                ax.set_title(f"{metric}{', %' if share else ''}")
+            if ax is not axes[row, 0]:
                 ax.set_yticklabels([])
-            else:
-                ax.set_ylabel(title, fontweight="bold")
-    ax = _panel(figure.add_subplot(grid[:, 5]), table, "both", "RSUM", "reported")
+        axes[row, 0].set_ylabel(title, fontweight="bold")
+    ax = _panel(both.subplots(), table, "both", "RSUM", "reported")
     ax.set_title("RSUM, of 800")
-    ax.set_yticklabels([])
-    _legend(figure, f"grey numbers: {LABEL}")
+    _legend(figure, f"grey numbers: {LABEL}", "R@K on square-root scales")
     return figure
 
 
@@ -44,13 +46,12 @@ def many_to_many(table: pd.DataFrame) -> Figure:
     """Retrieval of all studies that are coded alike; the table of `retrieval_tables.many_to_many_table`."""
     plots.use_style()
     metrics = list(table["metric"].unique())
-    figure, axes = plt.subplots(2, len(metrics), figsize=(16, 5.2), layout="constrained")
+    figure, axes = plt.subplots(2, len(metrics), figsize=(16, 5.2), layout="constrained", sharex="col")
+    for ax, metric in zip(axes[0], metrics, strict=True):
+        ax.set_title(f"{metric}, %" if metric != "plausible share" else "wrong first answers\ncoded alike, %")
     for row, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         for ax, metric in zip(row, metrics, strict=True):
             _panel(ax, table, direction, metric)
-            ax.set_title(
-                f"{metric}, %" if metric != "plausible share" else "wrong first answers\ncoded alike, %"
-            )
             if ax is not row[0]:
                 ax.set_yticklabels([])
         row[0].set_ylabel(title, fontweight="bold")
@@ -83,14 +84,15 @@ def hubs(table: pd.DataFrame) -> Figure:
     plots.use_style()
     figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained", sharey=True)
     scores = {name: name.replace("_", " ") for name in SCORES} | {"csd": "CSD", "kl": "KL"}
+    scores |= {"bhattacharyya": "Bhattacharyya", "hellinger": "Hellinger"}
     scores |= {"reverse_kl": "reverse KL", "symmetric_kl": "symmetric KL", "wasserstein": "2-Wasserstein"}
     labels = {"method": METHODS, "score": scores}
+    own = METHODS[table.loc[table["kind"] == "method", "name"].iloc[0]]
     for ax, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         rows = table[(table["direction"] == direction) & (table["kind"] != "random")].reset_index(drop=True)
         for y, row in rows.iterrows():
             colour = METHOD_COLOURS.get(row["name"], plots.INK)
-            errors = [[row["skew"] - row["skew_least"]], [row["skew_most"] - row["skew"]]]
-            ax.errorbar(row["skew"], y, xerr=errors, fmt="o", color=colour, capsize=3, ms=6)
+            plots.interval(ax, *row[["skew", "skew_least", "skew_most"]], y, colour)
             ax.annotate(
                 f"{row['orphans']:.0f} %", (1, y), (4, 0), ("axes fraction", "data"), "offset points",
                 va="center", fontsize=9, color=plots.QUIET, annotation_clip=False,
@@ -105,7 +107,7 @@ def hubs(table: pd.DataFrame) -> Figure:
         ax.set_xlim(left=0)
         ax.grid(axis="x")
     figure.supxlabel(
-        "Above the line each method with its own score, below MedProbCLIP's Gaussians scored otherwise. "
+        f"Above the line each method with its own score, below {own}'s Gaussians scored otherwise. "
         "Dashed: all found equally likely. Grey: items in nobody's first ten. Bars: the seeds.",
         fontsize=9, color=plots.QUIET,
     )  # fmt: skip
@@ -129,22 +131,20 @@ def table_2(table: pd.DataFrame) -> Figure:
     for name in methods:
         rows = table[table["method"] == name].set_index("finding").loc[findings]
         y = np.arange(len(findings)) + offsets[name]
-        errors = [rows["value"] - rows["low"], rows["high"] - rows["value"]]
-        left.errorbar(
-            rows["value"], y, xerr=errors, fmt="o", ms=4, color=METHOD_COLOURS[name], label=METHODS[name]
-        )
+        left.hlines(y, rows["low"], rows["high"], color=METHOD_COLOURS[name])
+        left.plot(rows["value"], y, "o", ms=4, color=METHOD_COLOURS[name], label=METHODS[name])
         right.plot(rows["reported"], y, "D", ms=5, color=METHOD_COLOURS[name])
     counts = table[table["method"] == methods[0]].set_index("finding").loc[findings, "positives"]
     labels = [f if pd.isna(n) else f"{f}  ({n:.0f})" for f, n in counts.items()]
     left.set(yticks=range(len(findings)), yticklabels=labels, ylim=(len(findings) - 0.4, -0.6))
     for ax, title in (
         (left, "Our test studies (how many have it)"),
-        (right, f"{LABEL.capitalize()}, 13 findings"),
+        (right, f"{LABEL[0].upper()}{LABEL[1:]}, 13 findings"),
     ):
         ax.axvline(0.5, color=plots.QUIET, ls="--", lw=1.3, zorder=0)
         for y in np.arange(len(findings) - 1) + 0.5:
             ax.axhline(y, color=plots.GRID, lw=1, zorder=0)
-        ax.set(xlim=(0, 1), xlabel="AUROC, zero-shot", title=title)
+        ax.set(xlim=(-0.02, 1.02), xlabel="AUROC, zero-shot", title=title)
         ax.tick_params(axis="y", length=0)
         ax.grid(axis="x")
     figure.legend(*left.get_legend_handles_labels(), loc="outside lower center", ncols=len(methods))

@@ -9,7 +9,7 @@ import numpy as np
 import pandas as pd
 import seaborn as sns
 from matplotlib.axes import Axes
-from matplotlib.ticker import LogLocator, NullFormatter, StrMethodFormatter
+from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
 INK, QUIET, GRID = "#22303c", "#7b8794", "#e3e8ec"
 IMAGE, REPORT, ACCENT = "#1f77a4", "#c8553d", "#3d8b5f"  # image to text, text to image, best or reference
@@ -48,6 +48,18 @@ STYLE = {
 def use_style() -> None:
     """Set the look of every figure of the project."""
     sns.set_theme(style="ticks", rc=STYLE)
+
+
+def interval(ax: Axes, value: float, low: float, high: float, y: float, colour: str, **look) -> None:
+    """A point at its value and a bar from low to high, which need not hold the value."""
+    ax.errorbar((low + high) / 2, y, xerr=(high - low) / 2, fmt="none", ecolor=colour, capsize=3)
+    ax.plot([value], [y], "o", **{"color": colour, "ms": 6, "mew": 1.5} | look)
+
+
+def square_root(ax: Axes) -> None:
+    """Square roots along x, for percentages: those near 0 and those near 100 can both be read."""
+    ax.set_xscale("function", functions=(lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: x * np.abs(x)))
+    ax.xaxis.set_major_locator(FixedLocator((0, 1, 5, 10, 20, 40, 70, 100)))
 
 
 def plain_log(axis) -> None:
@@ -226,7 +238,8 @@ def method_intervals(
     Rows `method, value, low, high, least, most` and, but for the reference, `difference_low` and
     `difference_high`. A hollow point cannot be told from the reference: the interval of the paired difference
     holds 0. Small marks are single runs, the least and the most. `references` draws a dashed line each (in
-    grey, and for "ceiling" in green); the column `beside` is written at the right edge.
+    grey, and for "ceiling" in green); the column `beside` is written at the right edge, with
+    three decimals below 1 and one above.
     """
     rows = table.set_index("method")
     names = list(labels)
@@ -235,14 +248,12 @@ def method_intervals(
             continue
         row, colour = rows.loc[name], colours.get(name, INK)
         same = row.get("difference_low", np.nan) <= 0 <= row.get("difference_high", np.nan)
-        errors = [[row["value"] - row["low"]], [row["high"] - row["value"]]]
-        face = "white" if same else colour
-        ax.errorbar(row["value"], y, xerr=errors, fmt="o", color=colour, mfc=face, mew=1.5, ms=6, capsize=3)
+        interval(ax, *row[["value", "low", "high"]], y, colour, mfc="white" if same else colour)
         if row["most"] > row["least"]:
             ax.plot([row["least"], row["most"]], [y + 0.3] * 2, "|", color=colour, ms=5)
         if beside and np.isfinite(row[beside]):
             ax.annotate(
-                f"{row[beside]:.3g}", (1, y), (3, 0), ("axes fraction", "data"), "offset points",
+                f"{row[beside]:.{1 if row[beside] >= 1 else 3}f}", (1, y), (3, 0), ("axes fraction", "data"), "offset points",
                 va="center", fontsize=8, color=QUIET, annotation_clip=False,
             )  # fmt: skip
     for name, value in (references or {}).items():

@@ -24,8 +24,9 @@ def figure_2(curves: pd.DataFrame) -> Figure:
     plots.use_style()
     cutoffs = list(curves["k"].unique())
     figure, axes = plt.subplots(
-        2, len(cutoffs), figsize=(15, 7), layout="constrained", sharex=True, sharey="col"
+        2, len(cutoffs), figsize=(15, 7), layout="constrained", sharex=True, sharey=True
     )
+    own = next(name for name in METHODS if name in set(curves["method"]))
     frames = {"random": "random order", "oracle": "oracle"}
     for row, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         for ax, k in zip(row, cutoffs, strict=True):
@@ -34,16 +35,15 @@ def figure_2(curves: pd.DataFrame) -> Figure:
             for (name, label), style in zip(frames.items(), ("--", ":"), strict=True):
                 frame = table[table["method"] == name]
                 ax.plot(
-                    frame["coverage"], frame["risk"], color=METHOD_COLOURS[REFERENCE], ls=style, lw=1.4,
-                    label=f"{METHODS[REFERENCE]}, {label}",
+                    frame["coverage"], frame["risk"], color=METHOD_COLOURS[own], ls=style, lw=1.4,
+                    label=f"{METHODS[own]}, {label}",
                 )  # fmt: skip
             plots.method_lines(ax, table, "coverage", "risk", METHODS, METHOD_COLOURS)
             ax.set(xlim=(0, 100), ylim=(0, 1.03))
-            if row is axes[0]:
-                ax.set_title(f"R@{k}")
         row[0].set_ylabel(f"{title}\nrisk: share not found")
-    for ax in axes[-1]:
-        ax.set_xlabel("coverage, % of queries answered")
+    for top, bottom, k in zip(*axes, cutoffs, strict=True):
+        top.set_title(f"R@{k}")
+        bottom.set_xlabel("coverage, % of queries answered")
     figure.legend(*axes[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=7, fontsize=9)
     return figure
 
@@ -53,6 +53,8 @@ def figure_2_areas(table: pd.DataFrame) -> Figure:
     plots.use_style()
     cutoffs = list(table["k"].unique())
     figure, axes = plt.subplots(2, len(cutoffs), figsize=(15, 5), layout="constrained", sharex="col")
+    for ax, k in zip(axes[0], cutoffs, strict=True):
+        ax.set_title(f"AURC at R@{k}")
     for row, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         for ax, k in zip(row, cutoffs, strict=True):
             rows = table[(table["direction"] == direction) & (table["k"] == k)]
@@ -60,8 +62,6 @@ def figure_2_areas(table: pd.DataFrame) -> Figure:
             plots.method_intervals(ax, rows, labels, METHOD_COLOURS, beside="reported")
             for y, frame in enumerate(rows.set_index("method").loc[list(labels), "random"]):
                 ax.plot([frame], [y], "|", color=plots.QUIET, ms=13, mew=2)
-            if row is axes[0]:
-                ax.set_title(f"AURC at R@{k}")
             if ax is not row[0]:
                 ax.set_yticklabels([])
         row[0].set_ylabel(title, fontweight="bold")
@@ -85,6 +85,9 @@ def confidences(table: pd.DataFrame) -> Figure:
     figure, axes = plt.subplots(
         2, len(cutoffs), figsize=(15, 5.6), layout="constrained", sharey=True, sharex="col"
     )
+    for top, bottom, k in zip(*axes, cutoffs, strict=True):
+        top.set_title(f"R@{k}")
+        bottom.set_xlabel("AURC above the oracle's")
     methods = {name: label for name, label in METHODS.items() if name in set(table["method"])}
     offsets = dict(zip(methods, np.linspace(-0.28, 0.28, len(methods)), strict=True))
     for row, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
@@ -102,12 +105,9 @@ def confidences(table: pd.DataFrame) -> Figure:
             ax.tick_params(axis="y", length=0)
             ax.grid(axis="x")
             ax.set_xlim(left=0)
+            ax.locator_params(axis="x", nbins=4)
             for y in np.arange(len(LABELS) - 1) + 0.5:
                 ax.axhline(y, color=plots.GRID, lw=1, zorder=0)
-            if row is axes[0]:
-                ax.set_title(f"R@{k}")
-            else:
-                ax.set_xlabel("AURC above the oracle's")
         row[0].set_ylabel(title, fontweight="bold")
     handles = [
         plt.Line2D([], [], ls="", marker="o", color=METHOD_COLOURS[n], label=label)
@@ -150,8 +150,11 @@ def calibration(diagrams: pd.DataFrame, table: pd.DataFrame) -> Figure:
         else:
             ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         ax.grid()
-    axes[0].legend(loc="upper left")
     _errors(axes[3], table[table["level"] == "i2t"], names)
+    handles, labels = axes[0].get_legend_handles_labels()
+    handles.append(plt.Line2D([], [], ls="", marker="|", color=plots.INK, ms=9, mew=2))
+    labels.append("of right probabilities, by chance")
+    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels), fontsize=9)
     return figure
 
 
@@ -164,12 +167,10 @@ def _errors(ax: plt.Axes, table: pd.DataFrame, names: dict[str, str]) -> None:
         y = np.arange(len(methods)) + offsets[name]
         ax.barh(y, rows["ace"], height=0.22, color=CALIBRATOR_COLOURS[name])
         ax.plot(rows["ace_bias"], y, "|", color=plots.INK, ms=9, mew=2)
-    ax.plot([], [], "|", color=plots.INK, ms=9, mew=2, label="of right probabilities, by chance")
     ax.set(yticks=range(len(methods)), yticklabels=list(methods.values()), ylim=(len(methods) - 0.4, -0.6))
     ax.set(xlabel="adaptive ECE, 15 bins of equal mass", title="Report among the first ten")
     ax.tick_params(axis="y", length=0)
     ax.grid(axis="x")
-    ax.legend(loc="lower right", fontsize=9)
 
 
 def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
@@ -177,7 +178,7 @@ def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
     plots.use_style()
     half = -(-len(pictures) // 2)
     columns = pictures.shape[1]
-    figure = plt.figure(figsize=(17, 1.5 * half), layout="constrained")
+    figure = plt.figure(figsize=(17, 0.3 + 1.22 * half), layout="constrained")
     for part, sub in enumerate(figure.subfigures(1, 2, wspace=0.03)):
         rows = range(part * half, min(len(pictures), (part + 1) * half))
         axes = sub.subplots(half, columns)
@@ -188,7 +189,7 @@ def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
                 ax.set_axis_on()
                 plots.radiograph(ax, pictures[number, severity])
                 if number == rows[0]:
-                    ax.set_title("none" if severity == 0 else f"severity {severity}", fontsize=9)
+                    ax.set_title("none" if severity == 0 else f"severity {severity}", fontsize=9, color=plots.INK)
             line[0].set_ylabel(
                 labels[number].replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=10
             )

@@ -146,7 +146,7 @@ def _read_executed(path: Path) -> nbformat.NotebookNode:
         TypeError,
         AttributeError,
         nbformat.ValidationError,
-    ) as error:  # no JSON, or other JSON
+    ) as error:
         raise ValueError(f"{path} is not a notebook: {error}. {remedy}") from error
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for error in (output for cell in cells for output in cell.outputs if output.output_type == "error"):

@@ -8,6 +8,8 @@ import time
 
 from medprobclip.data.assets import AssetError
 from medprobclip.experiments import comparison
+from medprobclip.files import replaced_file
+from medprobclip.gallery import gallery
 from medprobclip.headless import ROOT, guarded, run_notebooks
 from medprobclip.profiles import PROFILES
 from medprobclip.report import write_report
@@ -47,6 +49,9 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
         "according to each report's expert codes. Research software, not a medical device: nothing here may "
         "guide the care of a patient, and no number says how the method does on real radiographs.",
     )  # fmt: skip
+    if parameters.publish:
+        with replaced_file(workspace.figures / "README.md") as temporary:
+            temporary.write_text(gallery(workspace.figures), encoding="utf-8")
     return workspace
 
 
