@@ -3,6 +3,7 @@
 A file imports only from files above it in this list, which a test asserts:
 
     files.py                       files and folders put in place whole or not at all
+    memory.py                      freed memory kept for the next step
     precision.py                   bfloat16 where the device has it
     gaussian.py                    a diagonal Gaussian: what an image or a report becomes
     compiling.py                   functions over tiles, compiled where a compiler is

@@ -93,9 +93,15 @@ def load_methods(runs: Path, profile: Profile, csv: Path, objective: str = REFER
 
 
 def load_ablation(runs: Path, profile: Profile, csv: Path) -> Results:
-    """The reference and every finished variant of the ablation, one run each; raises as `load_methods`."""
+    """The reference and every finished variant of the ablation, one run each.
+
+    Raises as `load_methods`, and TrainingError without the reference.
+    """
     wanted = [Path(REFERENCE), *(Path("ablation") / name for name in ABLATION)]
-    return _load(runs, [e for e in comparison(profile, full=True) if e.folder in wanted], csv)
+    experiments = [e for e in comparison(profile, full=True) if e.folder in wanted]
+    if not is_finished(runs / REFERENCE):
+        experiments = experiments[:1]  # the reference
+    return _load(runs, experiments, csv)
 
 
 def reference_of(results: Results) -> str:

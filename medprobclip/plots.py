@@ -252,8 +252,9 @@ def method_intervals(
         if row["most"] > row["least"]:
             ax.plot([row["least"], row["most"]], [y + 0.3] * 2, "|", color=colour, ms=5)
         if beside and np.isfinite(row[beside]):
+            decimals = 1 if row[beside] >= 1 else 3
             ax.annotate(
-                f"{row[beside]:.{1 if row[beside] >= 1 else 3}f}", (1, y), (3, 0), ("axes fraction", "data"), "offset points",
+                f"{row[beside]:.{decimals}f}", (1, y), (3, 0), ("axes fraction", "data"), "offset points",
                 va="center", fontsize=8, color=QUIET, annotation_clip=False,
             )  # fmt: skip
     for name, value in (references or {}).items():

@@ -189,7 +189,9 @@ def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
                 ax.set_axis_on()
                 plots.radiograph(ax, pictures[number, severity])
                 if number == rows[0]:
-                    ax.set_title("none" if severity == 0 else f"severity {severity}", fontsize=9, color=plots.INK)
+                    ax.set_title(
+                        "none" if severity == 0 else f"severity {severity}", fontsize=9, color=plots.INK
+                    )
             line[0].set_ylabel(
                 labels[number].replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=10
             )

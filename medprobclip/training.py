@@ -25,6 +25,7 @@ from medprobclip.data.report_similarity import ReportSimilarity, report_similari
 from medprobclip.embedding import embed
 from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
 from medprobclip.files import recovered_folder, replaced_file, replaced_folder
+from medprobclip.memory import keep_freed_memory
 from medprobclip.mixing import Mix
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.objectives import ObjectiveConfig, Views, objective_terms
@@ -115,6 +116,7 @@ def train(
             f"equal_coding '{objective.equal_coding}' needs expert codes: the training table has no column "
             "`codes`. Add it, or leave equal_coding at negative"
         )
+    keep_freed_memory()
     set_seed(config.seed)
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)

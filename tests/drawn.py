@@ -9,7 +9,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from medprobclip.experiments import METHODS, REFERENCE
+from medprobclip.experiments import METHODS
 
 
 def compared(values: dict[str, float], spread: float, seeds: int = 3) -> pd.DataFrame:

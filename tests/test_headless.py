@@ -1,46 +1,43 @@
-"""Every notebook runs from top to bottom under the smoke profile."""
+"""Which notebooks a call runs; that they all do from top to bottom is shown by test_reproduce."""
 
-import json
-
-import nbformat
 import pytest
 
-from medprobclip import figures
-from medprobclip.headless import ROOT, run_notebooks
+from medprobclip.headless import ROOT, WALK, guarded, parser, run_notebooks
 from medprobclip.workspace import NotebookParameters
 
 
-@pytest.fixture(scope="module")
-def workspace(tmp_path_factory):
-    """A root of its own, so that the user's data, runs and figures stay as they are."""
-    root = tmp_path_factory.mktemp("root")
-    (root / "notebooks").symlink_to(ROOT / "notebooks")
-    return run_notebooks(NotebookParameters("smoke", root=str(root)))
+def test_the_walk_is_data_model_training_retrieval_uncertainty():
+    assert parser().parse_args([]).only == list(WALK)
+    stems = {path.stem[:2]: path.stem[3:] for path in (ROOT / "notebooks").glob("*.ipynb")}
+    words = ("data", "model", "training", "retrieval", "uncertainty")
+    assert all(stems[number].startswith(word) for number, word in zip(WALK, words, strict=True))
 
 
-def test_every_notebook_ran_and_ends_in_a_picture(workspace):
-    names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
-    assert {path.name for path in workspace.notebooks.glob("*.ipynb")} == names
-    assert len(names) == 6
-    for name in names:
-        cells = [c for c in nbformat.read(workspace.notebooks / name, 4).cells if c.cell_type == "code"]
-        assert all(cell.execution_count for cell in cells)
-        assert any("image/png" in output.get("data", {}) for output in cells[-1].outputs), name
-
-
-def test_every_figure_was_written(workspace):
-    for name in (name for name, entry in figures.FIGURES.items() if entry.maker[0].isdigit()):
-        assert (workspace.figures / f"{name}.png").stat().st_size > 5000
-        assert (workspace.figures / f"{name}.csv").stat().st_size > 20
-
-
-def test_the_run_holds_what_the_design_promises(workspace):
-    written = {path.name for path in workspace.run.iterdir()}
-    assert {"checkpoint", "metrics.json", "embeddings.safetensors", "history.csv", "tensorboard"} <= written
-    record = json.loads((workspace.run / "metrics.json").read_text())
-    assert {row["queries"] for row in record["retrieval"] if row["metric"] == "R@10"} == {20}
+def test_the_chosen_notebooks_run_in_order(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("02_b", "01_a", "03_c", "10_x"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").touch()
+    ran = []
+    monkeypatch.setattr(
+        "medprobclip.headless.papermill.execute_notebook",
+        lambda source, target, parameters, **_: ran.append((source.name, target, parameters["publish"])),
+    )
+    parameters = NotebookParameters("smoke", root=str(tmp_path), publish=True)
+    workspace = run_notebooks(parameters, ["03", "01", "10"])
+    assert ran == [
+        (name, workspace.run / "notebooks" / name, True)
+        for name in ("01_a.ipynb", "03_c.ipynb", "10_x.ipynb")
+    ]
 
 
 def test_an_unknown_notebook_is_refused():
     with pytest.raises(ValueError, match="starts with '99'"):
-        run_notebooks(NotebookParameters("smoke", root=str(ROOT)), only="99")
+        run_notebooks(NotebookParameters("smoke", root=str(ROOT)), only=["01", "99"])
+
+
+def test_a_stopped_command_ends_in_one_line():
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="The same command goes on from here"):
+        guarded(stopped)

@@ -1,13 +1,12 @@
 """Tables of made runs: every number against its definition, and the paper's beside the right one."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
-import torch
-from scipy.stats import skew
-from test_comparison import made_results, made_truth
+from scipy.stats import binom, skew
+from test_comparison import made_results
 
-from medprobclip.comparison import Result
-from medprobclip.embedding import Embeddings
 from medprobclip.evaluation.many_to_many import normalised_gains_at, r_precisions
 from medprobclip.evaluation.resampling import compare
 from medprobclip.evaluation.retrieval import (
@@ -20,11 +19,11 @@ from medprobclip.evaluation.retrieval import (
     recall_at,
     rsum,
 )
-from medprobclip.gaussian import Gaussian
 from medprobclip.retrieval_tables import hub_table, many_to_many_table, recall_table
 from medprobclip.similarity import SCORES, csd
 
 TURNS = {"i2t": np.asarray, "t2i": np.transpose}
+KEYS = ["direction", "metric", "method"]
 METHODS = ["medprobclip", "clip", "medprobclip-soft"]
 
 
@@ -36,12 +35,12 @@ def results():
 
 @pytest.fixture(scope="module")
 def recalls(results):
-    return recall_table(results).set_index(["direction", "metric", "method"])
+    return recall_table(results).set_index(KEYS).sort_index()
 
 
 @pytest.fixture(scope="module")
 def many(results):
-    return many_to_many_table(results).set_index(["direction", "metric", "method"])
+    return many_to_many_table(results).set_index(KEYS).sort_index()
 
 
 def test_recalls_are_means_over_the_runs(results, recalls):
@@ -117,7 +116,7 @@ def test_the_papers_numbers_stand_beside_ours(recalls):
 
 
 def test_without_the_reference_the_only_method_is_it():
-    rows = recall_table(made_results({"clip": 1.0}, seeds=1)).set_index(["direction", "metric", "method"])
+    rows = recall_table(made_results({"clip": 1.0}, seeds=1)).set_index(KEYS)
     assert rows.loc[("both", "RSUM", "clip"), "seeds"] == 1
     assert "difference" not in rows
 
@@ -191,7 +190,7 @@ def test_interval_of_the_plausible_share_redraws_the_queries():
     plausible = wrong & run.truth.relevant[np.arange(40), first]
     rows = np.random.default_rng((0, 0)).integers(0, 40, (2000, 40))
     drawn = [100 * plausible[r].sum() / wrong[r].sum() for r in rows]
-    table = many_to_many_table(results).set_index(["direction", "metric", "method"])
+    table = many_to_many_table(results).set_index(KEYS).sort_index()
     row = table.loc[("i2t", "plausible share", "medprobclip")]
     np.testing.assert_allclose((row["low"], row["high"]), np.percentile(drawn, [2.5, 97.5]))
 
@@ -223,11 +222,15 @@ def test_hubs_of_each_method_and_of_each_score(results):
 
 
 def test_random_hubs_are_those_of_random_scores():
+    """An item is found by each query with the same probability: a binomial count."""
     generator = np.random.default_rng(0)
-    truth, standard = made_truth(60), Gaussian(torch.randn(60, 3), torch.zeros(60, 3))
-    embeddings = Embeddings(truth.studies["study_id"].tolist(), standard, standard, torch.arange(60))
-    runs = [Result(None, s, embeddings, generator.random((60, 60)), truth) for s in range(100)]
-    rows = hub_table({"clip": runs}).set_index(["direction", "kind", "name"]).loc["i2t"]
-    chance, drawn = rows.loc[("random", "random")], rows.loc[("method", "clip")]
-    assert chance["skew"] == pytest.approx(drawn["skew"], abs=0.1)
-    assert chance["orphans"] == pytest.approx(drawn["orphans"], abs=2e-3)
+    results = made_results({"medprobclip": 1.0}, seeds=1)
+    (own,) = results["medprobclip"]
+    results["clip"] = [replace(own, scores=generator.random((40, 40))) for _ in range(60)]
+    rows = hub_table(results).set_index(["direction", "kind", "name"])
+    for direction in TURNS:
+        chance, drawn = rows.loc[(direction, "random", "random")], rows.loc[(direction, "method", "clip")]
+        assert chance["skew"] == pytest.approx(binom.stats(40, 0.25, moments="s"))
+        assert chance["orphans"] == pytest.approx(100 * binom.pmf(0, 40, 0.25))
+        assert chance["skew"] == pytest.approx(drawn["skew"], abs=0.15)
+        assert drawn["orphans"] < 0.1
