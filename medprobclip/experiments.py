@@ -24,10 +24,10 @@ _COSINE = {"score": "cosine", "scale": 1 / 0.07, "max_scale": 100.0}  # as CLIP 
 # MedProbCLIP with one thing changed: name -> (which part, what changed, objective). λ and β as in objectives.
 ABLATION: dict[str, tuple[str, str, ObjectiveConfig]] = {
     "no-intra-modal": (
-        "intra-modal terms", "none: λ_I = λ_T = 0",
+        "intra-modal terms", "none (λ_I = λ_T = 0)",
         replace(OBJECTIVES[REFERENCE], image_image_weight=0.0, text_text_weight=0.0),
     ),
-    "beta-0": ("VIB", "none: β = 0", replace(OBJECTIVES[REFERENCE], kl_weight=0.0)),
+    "beta-0": ("VIB", "none (β = 0)", replace(OBJECTIVES[REFERENCE], kl_weight=0.0)),
     "beta-1e-3": ("VIB", "β = 0.001", replace(OBJECTIVES[REFERENCE], kl_weight=1e-3)),
     "beta-1e-2": ("VIB", "β = 0.01", replace(OBJECTIVES[REFERENCE], kl_weight=1e-2)),
     "one-view": (
@@ -38,7 +38,7 @@ ABLATION: dict[str, tuple[str, str, ObjectiveConfig]] = {
     ),
     "csd": ("score", "CSD", replace(OBJECTIVES[REFERENCE], score="csd")),
     "cosine": ("score", "cosine of the means", replace(OBJECTIVES[REFERENCE], **_COSINE)),
-    "fixed-variance": ("variance", "fixed: σ² = 1", replace(OBJECTIVES[REFERENCE], learned_variance=False)),
+    "fixed-variance": ("variance", "fixed (σ² = 1)", replace(OBJECTIVES[REFERENCE], learned_variance=False)),
 }  # fmt: skip
 
 

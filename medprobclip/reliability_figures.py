@@ -181,7 +181,7 @@ def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
     figure = plt.figure(figsize=(17, 0.3 + 1.22 * half), layout="constrained")
     for part, sub in enumerate(figure.subfigures(1, 2, wspace=0.03)):
         rows = range(part * half, min(len(pictures), (part + 1) * half))
-        axes = sub.subplots(half, columns)
+        axes = sub.subplots(half, columns, squeeze=False)
         for ax in axes.flat:
             ax.set_axis_off()
         for line, number in zip(axes, rows, strict=False):

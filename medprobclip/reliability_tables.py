@@ -152,13 +152,13 @@ def curve_table(validation: Results, test: Results, chosen: dict[tuple[str, str]
                 curves = {method: risk_coverage(sure[k][chosen[method, direction]], wrong)}
                 if method == reference_of(test):
                     curves |= {"random": random_curve(wrong), "oracle": oracle_curve(wrong)}
-                shares = np.arange(1, 101) / 100
-                at = np.ceil(shares * len(wrong)).astype(int) - 1
+                shares = np.arange(1, 101)
+                at = -(-shares * len(wrong) // 100) - 1  # in whole numbers: 0.07 * 100 is above 7
                 for name, curve in curves.items():
                     rows.append(
                         pd.DataFrame({
                             "direction": direction, "k": k, "method": name,
-                            "coverage": shares, "risk": curve.risk[at],
+                            "coverage": shares / 100, "risk": curve.risk[at],
                         })
                     )  # fmt: skip
     return pd.concat(rows, ignore_index=True)

@@ -15,6 +15,7 @@ from sklearn.metrics import brier_score_loss
 from torchmetrics.functional.classification import binary_calibration_error
 
 from medprobclip.evaluation.calibration import (
+    ForGallery,
     Isotonic,
     Platt,
     adaptive_calibration_error,
@@ -148,6 +149,57 @@ def test_equal_scores_have_no_slope_but_a_share():
 def test_calibrators_refuse_nan(calibrator):
     with pytest.raises(ValueError, match="NaN"):
         calibrator([0, np.nan])
+
+
+def test_gallery_sizes_by_hand():
+    """Odds 1 : 1 among 11 items are 1 : 2 among 21; nothing changes in a gallery of one size."""
+    certain = Isotonic(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    p = np.array([[0, 0.2], [0.5, 1]])
+    np.testing.assert_allclose(ForGallery(certain, 11, 21)(p), [[0, 1 / 9], [1 / 3, 1]])
+    np.testing.assert_allclose(ForGallery(certain, 21, 11)(p), [[0, 1 / 3], [2 / 3, 1]])
+    np.testing.assert_allclose(ForGallery(certain, 21, 21)(p), p)
+    with pytest.raises(ValueError, match="NaN"):
+        ForGallery(certain, 11, 21)([np.nan])
+
+
+@pytest.mark.parametrize(("fitted", "used"), [(10, 100), (100, 10), (342, 684), (7, 3)])
+def test_no_gallery_size_leads_out_of_the_unit_interval(fitted, used):
+    """Not even by rounding: what follows refuses a probability above 1."""
+    certain = Isotonic(np.array([0.0, 1.0]), np.array([0.0, 1.0]))
+    p = np.concatenate([np.linspace(0, 1, 1001), 1 - np.logspace(-17, -1, 100)])
+    moved = ForGallery(certain, fitted, used)(p)
+    assert moved.min() == 0
+    assert moved.max() == 1
+    assert (np.diff(moved[:1001]) > 0).all()
+
+
+def test_the_right_posterior_stays_right_in_another_gallery():
+    """Scores N(2, 1) of matches and N(0, 1) of others: log odds 2s − 2 − log(M − 1) among M items."""
+    scores = np.linspace(-3, 6, 50)
+    few, many = Platt(2, -2 - np.log(9)), Platt(2, -2 - np.log(199))
+    np.testing.assert_allclose(ForGallery(few, 10, 200)(scores), many(scores))
+    np.testing.assert_allclose(ForGallery(many, 200, 10)(scores), few(scores))
+
+
+@pytest.mark.parametrize("calibrator", [Platt, Isotonic])
+def test_a_fit_in_small_galleries_serves_a_large_one(calibrator):
+    """One match a query: the mean probability is one in M, and the error about what chance shows."""
+
+    def queries(number: int, gallery: int, seed: int) -> tuple[np.ndarray, np.ndarray]:
+        matches = np.arange(gallery) == np.arange(number)[:, None] % gallery
+        return np.random.default_rng(seed).normal(size=matches.shape) + 2 * matches, matches
+
+    fitted = calibrator.fit(*queries(4000, 10, seed=0))
+    scores, matches = queries(1000, 100, seed=1)
+    unaware, aware = fitted(scores), ForGallery(fitted, 10, 100)(scores)
+    assert unaware.mean() > 0.03
+    assert aware.mean() == pytest.approx(0.01, rel=0.1)
+    outcomes = matches.ravel()
+    assert expected_calibration_error(aware.ravel(), outcomes) < 0.002
+    assert expected_calibration_error(unaware.ravel(), outcomes) > 0.02
+    assert brier(aware.ravel(), outcomes) < brier(unaware.ravel(), outcomes)
+    if calibrator is Platt:
+        assert auroc(aware.ravel(), outcomes) == pytest.approx(auroc(scores.ravel(), outcomes))
 
 
 def test_brier_agrees_with_sklearn():

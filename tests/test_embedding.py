@@ -1,12 +1,17 @@
 """Embeddings: in table order whatever the batches, stored with their study ids."""
 
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 import torch
+from safetensors import safe_open
+from safetensors.torch import save_file
 
+import medprobclip.embedding
 from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.studies import read_studies
-from medprobclip.embedding import Embeddings, embed
+from medprobclip.embedding import Embeddings, embed, embed_images
 from medprobclip.encoders import build_model, build_tokenizer
 from medprobclip.runs import open_table
 
@@ -50,3 +55,41 @@ def test_round_trip_through_a_file(parts, tmp_path):
     np.testing.assert_array_equal(loaded.scores(model), embeddings.scores(model))
     np.testing.assert_array_equal(loaded.matches(), embeddings.matches())
     assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
+
+
+def test_a_file_says_what_it_was_made_from(parts, tmp_path):
+    model, dataset = parts
+    embeddings, path = embed(model, dataset), tmp_path / "e.safetensors"
+    assert Embeddings.source_of(path) is None
+    embeddings.save(path)
+    assert Embeddings.source_of(path) is None
+    source = {"checkpoint": "3f", "test_data": "ä"}
+    embeddings.save(path, source)
+    assert Embeddings.source_of(path) == source
+    assert Embeddings.load(path).study_ids == embeddings.study_ids
+
+
+def test_files_of_before_do_not_say(parts, tmp_path):
+    """Stored without a source: usable, of unknown origin."""
+    model, dataset = parts
+    path = tmp_path / "e.safetensors"
+    embed(model, dataset).save(path)
+    with safe_open(path, framework="pt") as file:
+        tensors = {name: file.get_tensor(name) for name in file.keys()}
+        metadata = {"study_ids": file.metadata()["study_ids"]}
+    save_file(tensors, path, metadata=metadata)
+    assert Embeddings.source_of(path) is None
+    assert len(Embeddings.load(path)) == len(dataset)
+
+
+def test_images_alone_are_embedded_as_beside_their_reports(parts, monkeypatch):
+    monkeypatch.setattr(medprobclip.embedding, "autocast", lambda device: nullcontext())  # float32
+    model, dataset = parts
+    images = dataset.reference_images(np.arange(len(dataset)))
+    both = embed(model, dataset).image
+    for batch_size in (1, 5, 256):
+        alone = embed_images(model.train(), images, batch_size)
+        assert model.training
+        assert not alone.mean.requires_grad
+        torch.testing.assert_close(alone.mean, both.mean, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone.log_var, both.log_var, atol=1e-5, rtol=1e-5)

@@ -85,6 +85,20 @@ def test_every_setting_reaches_the_model():
     assert model.text_head.linear.in_features == 20
 
 
+@torch.no_grad()
+def test_a_fixed_variance_as_asked():
+    config, tokenizer = tiny()
+    model = build_model(config, tokenizer, learned_variance=False).eval()
+    tokens = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    image, report = model(torch.randn(2, 1, 32, 32), tokens["input_ids"], tokens["attention_mask"])
+    assert image.shape == report.shape == (2, 8)
+    for gaussian, head in ((image, model.vision_head), (report, model.text_head)):
+        assert (gaussian.log_var == 0).all()
+        assert head.linear.out_features == 8
+    learned = build_model(config, tokenizer)
+    assert learned.vision_head.linear.out_features == learned.text_head.linear.out_features == 16
+
+
 @pytest.mark.parametrize("which", ["none", "vision", "text", "both"])
 def test_frozen_as_asked(which):
     model = build_model(*tiny(freeze=which))

@@ -264,3 +264,72 @@ def test_the_saved_configuration_says_what_it_is(model, tmp_path):
     assert config["architectures"] == ["MedProbCLIPModel"]
     assert type(AutoConfig.from_pretrained(tmp_path)) is MedProbCLIPConfig
     assert callable(model.push_to_hub)
+
+
+@pytest.fixture(params=[0, 10], ids=["linear", "hidden"])
+def fixed(request):
+    """A model whose variances are all 1."""
+    torch.manual_seed(0)
+    config = MedProbCLIPConfig(
+        vision_config=VIT, text_config=TEXT, embed_dim=12, head_hidden=request.param, learned_variance=False
+    )
+    return MedProbCLIPModel(config).eval()
+
+
+@torch.no_grad()
+def test_a_fixed_variance_is_one_and_has_no_head(fixed, inputs):
+    for head, gaussian in zip((fixed.vision_head, fixed.text_head), fixed(*inputs), strict=True):
+        assert head.linear.out_features == 12
+        assert gaussian.mean.shape == gaussian.log_var.shape
+        assert (gaussian.log_var == 0).all()
+        assert gaussian.mean.dtype == gaussian.log_var.dtype == torch.float32
+        assert gaussian.total_variance().tolist() == [12] * len(gaussian)
+
+
+@torch.no_grad()
+def test_the_mean_is_the_whole_output_where_the_variance_is_fixed(fixed):
+    features = torch.randn(7, 24, generator=torch.Generator().manual_seed(0))
+    head = fixed.vision_head
+    by_hand = head.hidden(features) @ head.linear.weight.T + head.linear.bias
+    torch.testing.assert_close(head(features).mean, by_hand)
+
+
+@torch.no_grad()
+def test_with_fixed_variances_the_score_is_a_distance_of_the_means(fixed, inputs):
+    """−¼ ‖μx − μy‖² − (D/2) log 2."""
+    image, report = fixed(*inputs)
+    distance = (image.mean[:, None] - report.mean).square().sum(-1)
+    torch.testing.assert_close(fixed.similarity(image, report), -distance / 4 - 6 * math.log(2))
+    torch.testing.assert_close(image.kl_to_standard_normal(), image.mean.square().sum(-1) / 2)
+
+
+def test_gradients_flow_where_the_variance_is_fixed(fixed, inputs):
+    image, report = fixed.train()(*inputs)
+    assert not image.log_var.requires_grad
+    loss = fixed.similarity(image[:3], report).diagonal().sum() + image.kl_to_standard_normal().sum()
+    loss.backward()
+    gradients = {name: parameter.grad for name, parameter in fixed.named_parameters()}
+    assert [name for name, gradient in gradients.items() if gradient is None] == []
+    for side in ("vision", "text"):
+        assert (gradients[f"{side}_head.linear.weight"].abs().sum(1) > 0).all()
+
+
+@torch.no_grad()
+def test_a_loaded_model_keeps_its_fixed_variance(fixed, inputs, tmp_path):
+    fixed.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path).eval()
+    assert loaded.config.learned_variance is False
+    image, report = loaded(*inputs)
+    assert (image.log_var == 0).all()
+    assert torch.equal(loaded.similarity(image, report), fixed.similarity(*fixed(*inputs)))
+
+
+def test_models_of_before_learn_their_variance(model, tmp_path):
+    """A stored configuration that does not say so."""
+    model.save_pretrained(tmp_path)
+    config = json.loads((tmp_path / "config.json").read_text())
+    config.pop("learned_variance", None)
+    (tmp_path / "config.json").write_text(json.dumps(config))
+    loaded = AutoModel.from_pretrained(tmp_path)
+    assert loaded.vision_head.learned_variance
+    assert loaded.text_head.linear.out_features == 24

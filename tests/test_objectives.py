@@ -289,6 +289,7 @@ def test_presets_have_the_published_numbers(name):
     values = asdict(OBJECTIVES[name])
     assert {key: values[key] for key in PUBLISHED[name]} == PUBLISHED[name]
     assert (values["duplicates"], values["equal_coding"]) == ("positive", "negative")
+    assert values["learned_variance"]
 
 
 def test_ours_differs_from_the_published_one_by_its_targets_only():
@@ -301,10 +302,13 @@ def test_model_settings_are_fields_of_the_models_configuration():
         assert (model.score, model.similarity_scale, model.similarity_shift, model.unit_mean) == (
             config.score, config.scale, config.shift, config.unit_mean,
         )  # fmt: skip
+        assert model.learned_variance
+    fixed = ObjectiveConfig(learned_variance=False).model_settings()
+    assert fixed == {**ObjectiveConfig().model_settings(), "learned_variance": False}
     assert MedProbCLIPConfig(**OBJECTIVES["clip"].model_settings()).similarity_max_scale == 100
     assert ObjectiveConfig().model_settings() == {
         "score": "expected_likelihood", "similarity_scale": 1.0, "similarity_shift": 0.0,
-        "similarity_max_scale": None, "unit_mean": False,
+        "similarity_max_scale": None, "unit_mean": False, "learned_variance": True,
     }  # fmt: skip
 
 

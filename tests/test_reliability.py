@@ -8,6 +8,7 @@ from sklearn.metrics import roc_auc_score
 
 from medprobclip.evaluation.reliability import (
     by_group,
+    drawn_aurc,
     excess_aurc,
     oracle_curve,
     random_curve,
@@ -66,6 +67,26 @@ def test_augrc_does_not_favour_the_surest_few():
     assert risk_coverage(late, errors).augrc < 0.01
 
 
+@pytest.mark.parametrize("ties", [False, True])
+@pytest.mark.parametrize("errors", ["right or wrong", "shares"])
+def test_drawn_areas_agree_with_a_loop_over_the_draws(ties, errors):
+    """A query that is drawn several times ties with itself; so do others where confidences are equal."""
+    generator = np.random.default_rng(3)
+    confidence = generator.integers(0, 4, 25) if ties else generator.normal(size=25)
+    errors = generator.integers(0, 2, 25) if errors == "right or wrong" else generator.random(25)
+    rows = generator.integers(0, 25, (200, 25))
+    expected = [risk_coverage(confidence[row], errors[row]).aurc for row in rows]
+    np.testing.assert_allclose(drawn_aurc(confidence, errors, rows), expected)
+
+
+def test_draws_may_be_of_another_size_or_few_queries():
+    confidence, errors = np.array([0.9, 0.1, 0.5]), np.array([0, 1, 0])
+    assert drawn_aurc(confidence, errors, np.array([[1, 1]])).tolist() == [1]
+    assert drawn_aurc(confidence, errors, np.array([[1, 0, 1, 2]])).tolist() == [(0 + 0 + 1 / 3 + 1 / 2) / 4]
+    flat = drawn_aurc(np.zeros(3), errors, np.array([[1, 0, 0, 1]]))
+    assert flat.tolist() == [0.5]
+
+
 def test_oracle_is_below_every_order_and_random_is_flat():
     generator = np.random.default_rng(2)
     errors = generator.integers(0, 2, 60)
@@ -86,6 +107,8 @@ def test_oracle_is_below_every_order_and_random_is_flat():
 def test_bad_input_is_refused(confidence, errors, message):
     with pytest.raises(ValueError, match=message):
         risk_coverage(np.array(confidence), np.array(errors))
+    with pytest.raises(ValueError, match=message):
+        drawn_aurc(np.array(confidence), np.array(errors), np.zeros((1, 1), dtype=int))
 
 
 def test_rank_correlation_counts_order_only():

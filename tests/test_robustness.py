@@ -27,7 +27,8 @@ from medprobclip.robustness import (
 from medprobclip.runs import load_run, train_run
 
 CHOSEN = {(method, direction): "variance" for method in METHODS for direction in ("i2t", "t2i")}
-FAULTS = ("rotation", "noise")  # of all, for speed
+KEYS = ["method", "corruption", "severity"]
+FAULTS, SEVERITIES = ("rotation", "noise"), (1, 3, 4)  # of all, for speed
 
 
 @pytest.fixture(scope="module")
@@ -45,6 +46,7 @@ def results(study_tables, tiny_profile, tmp_path_factory):
 def measure(results, study_tables, monkeypatch):
     """A call for the table, with nothing kept before; R@2, since twelve studies are few for ten."""
     monkeypatch.setattr(medprobclip.robustness, "CORRUPTIONS", {name: CORRUPTIONS[name] for name in FAULTS})
+    monkeypatch.setattr(medprobclip.robustness, "SEVERITIES", SEVERITIES)
     monkeypatch.setattr(medprobclip.robustness, "K", 2)
     for run, *_ in results[1].values():
         shutil.rmtree(run.folder / "robustness", ignore_errors=True)
@@ -67,7 +69,7 @@ def embedded(monkeypatch):
 def test_every_fault_at_every_severity_and_none(measure):
     table = measure()
     for _, part in table.groupby("method"):
-        expected = [("none", 0), *((name, severity) for name in FAULTS for severity in (1, 2, 3, 4, 5))]
+        expected = [("none", 0), *((name, severity) for name in FAULTS for severity in SEVERITIES)]
         assert list(part[["corruption", "severity"]].itertuples(index=False, name=None)) == expected
     assert set(table["method"]) == {"medprobclip", "clip"}
     for name in ("recall", "aurc", "variance"):
@@ -98,7 +100,7 @@ def test_the_radiographs_are_the_reference_views(study_tables):
 
 def test_a_row_by_hand(measure, results, study_tables):
     """Noise at severity 4, reports as they were."""
-    row = measure().set_index(["method", "corruption", "severity"]).loc[("medprobclip", "noise", 4)]
+    row = measure().set_index(KEYS).loc[("medprobclip", "noise", 4)]
     run = results[1]["medprobclip"][0]
     images = reference_radiographs(run.truth.studies, study_tables["test"], 32)
     model, _ = load_run(run.folder)
@@ -124,7 +126,7 @@ def test_a_row_by_hand(measure, results, study_tables):
     }
     for name, values in drawn.items():
         np.testing.assert_allclose(
-            row[[f"{name}_low", f"{name}_high"]].astype(float), np.percentile(values, [2.5, 97.5])
+            row[[f"{name}_low", f"{name}_high"]].astype(float), np.percentile(values, [2.5, 97.5]), rtol=1e-5
         )
 
 
@@ -137,30 +139,30 @@ def test_what_was_measured_is_read_back(measure, monkeypatch):
 
 
 def test_another_confidence_is_measured_anew_for_its_method_only(measure, embedded):
-    before = measure().set_index(["method", "corruption", "severity"])
-    assert len(embedded) == 2 * 11
+    before = measure().set_index(KEYS).sort_index()
+    assert len(embedded) == 2 * 7
     embedded.clear()
-    after = measure({**CHOSEN, ("clip", "i2t"): "margin"}).set_index(["method", "corruption", "severity"])
-    assert len(embedded) == 11
+    after = measure({**CHOSEN, ("clip", "i2t"): "margin"}).set_index(KEYS).sort_index()
+    assert len(embedded) == 7
     pd.testing.assert_frame_equal(after.loc[["medprobclip"]], before.loc[["medprobclip"]])
     same = ["recall", "variance", "detects"]
     pd.testing.assert_frame_equal(after[same], before[same])
     assert not after.loc["clip", "aurc"].equals(before.loc["clip", "aurc"])
     measure({**CHOSEN, ("clip", "t2i"): "margin", ("clip", "i2t"): "margin"})  # of reports: not asked
-    assert len(embedded) == 11
+    assert len(embedded) == 7
 
 
 def test_other_code_or_embeddings_are_measured_anew(measure, embedded, results, monkeypatch):
     measure()
     run = results[1]["clip"][0]
     fault = Fault("clip", results[0]["clip"][0], run, "variance")
-    assert [row["severity"] for row in fault.stored("noise")] == [1, 2, 3, 4, 5]
+    assert [row["severity"] for row in fault.stored("noise")] == [1, 3, 4]
     assert fault.source("noise") != fault.source("rotation")
     monkeypatch.setattr(medprobclip.robustness, "file_hash", lambda path: f"other {path.name}")
     assert fault.stored("noise") is None
     embedded.clear()
     measure()
-    assert len(embedded) == 2 * 11
+    assert len(embedded) == 2 * 7
     assert fault.stored("noise") is not None
     source = Embeddings.source_of(run.folder / "embeddings.safetensors")
     other = {**source, "checkpoint": "another"}
@@ -180,10 +182,10 @@ def test_an_interruption_keeps_what_was_measured(measure, embedded, results, mon
             measure()
     folder = results[1]["clip"][0].folder / "robustness"
     assert sorted(path.name for path in folder.iterdir()) == ["none.json", "rotation.json"]
-    assert len(json.loads((folder / "rotation.json").read_text())["rows"]) == 5
+    assert len(json.loads((folder / "rotation.json").read_text())["rows"]) == 3
     embedded.clear()
     whole = measure()
-    assert len(embedded) == 2 * 5
+    assert len(embedded) == 2 * 3
     for run, *_ in results[1].values():
         shutil.rmtree(run.folder / "robustness")
     pd.testing.assert_frame_equal(measure(), whole)

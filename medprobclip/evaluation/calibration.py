@@ -109,7 +109,7 @@ class ForGallery:
     def __call__(self, scores: np.ndarray) -> np.ndarray:
         """Probabilities float64 of scores of any shape. Raises what the calibrator raises."""
         p, factor = self.calibrator(scores), (self.fitted - 1) / (self.used - 1)
-        return factor * p / (factor * p + 1 - p)
+        return factor * p / (factor * p + (1 - p))  # so bracketed, rounding leaves no p above 1
 
 
 def brier(p: np.ndarray, y: np.ndarray) -> float:
