@@ -3,6 +3,10 @@
 import os
 import shutil
 
+# Before torch is imported: processes that share the cores, and the kernels of notebooks, take one each.
+if "PYTEST_XDIST_WORKER" in os.environ:
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -90,3 +94,8 @@ def _own_image_cache(tmp_path_factory):
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDPROBCLIP_IMAGES", str(tmp_path_factory.mktemp("images")))
         yield
+
+
+def pytest_collection_modifyitems(items):
+    """The notebooks first: they take longest, and the other files fill the other processes meanwhile."""
+    items.sort(key=lambda item: item.path.name != "test_reproduce.py")

@@ -83,10 +83,10 @@ def test_save_writes_picture_and_numbers(tmp_path):
     numbers = pd.DataFrame({"name": ["a", "b"], "value": [1 / 3, 2e-9], "missing": [np.nan, 1]}, index=[7, 9])
     path = figures.save("table_1", figure, numbers, tmp_path)
     assert path == tmp_path / "table_1.png"
-    picture = Image.open(path)
-    assert picture.format == "PNG"
-    assert picture.width > picture.height > 200
-    assert "Software" not in picture.info
+    with Image.open(path) as picture:
+        assert picture.format == "PNG"
+        assert picture.width > picture.height > 200
+        assert "Software" not in picture.info
     pd.testing.assert_frame_equal(
         pd.read_csv(tmp_path / "table_1.csv"), numbers.reset_index(drop=True), rtol=1e-5, atol=0
     )
