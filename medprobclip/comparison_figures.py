@@ -46,7 +46,7 @@ def many_to_many(table: pd.DataFrame) -> Figure:
     """Retrieval of all studies that are coded alike; the table of `retrieval_tables.many_to_many_table`."""
     plots.use_style()
     metrics = list(table["metric"].unique())
-    figure, axes = plt.subplots(2, len(metrics), figsize=(16, 5.2), layout="constrained", sharex="col")
+    figure, axes = plt.subplots(2, len(metrics), figsize=(18, 5.2), layout="constrained", sharex="col")
     for ax, metric in zip(axes[0], metrics, strict=True):
         ax.set_title(f"{metric}, %" if metric != "plausible share" else "wrong first answers\ncoded alike, %")
     for row, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):

@@ -12,6 +12,7 @@ from medprobclip.evaluation.many_to_many import (
     hubness,
     normalised_gains_at,
     orphans,
+    overlaps_at,
     plausible_errors,
     precisions_at,
     r_precisions,
@@ -92,10 +93,11 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
     """Retrieval when every study with the same expert coding answers the query, by method.
 
     Columns as `recall_table` without `reported`, in percent. mAP@R, R-Precision, P@5 and P@10 count studies
-    coded alike (the query's own among them); nDCG@10 grades by the share of common codes; "plausible share"
-    is the share of wrong first answers (neither own nor worded alike) that are coded alike. Chance is exact,
-    for the plausible share that of the reference's wrong queries; the ceiling is that of a perfect reader of
-    the simulated radiographs and absent for the plausible share.
+    coded alike (the query's own among them). overlap@10 is the mean share of common codes of the first ten;
+    nDCG@10 grades by the same share. "plausible share" is the share of wrong first answers (neither own nor
+    worded alike) that are coded alike. Chance is exact, for the plausible share that of the reference's wrong
+    queries; the ceiling is that of a perfect reader of the simulated radiographs and absent for the
+    plausible share.
     """
     truth = results[reference_of(results)][0].truth
     metrics: dict[str, Callable[[np.ndarray, Callable], np.ndarray]] = {
@@ -103,6 +105,7 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
         "R-Precision": lambda s, turn: r_precisions(s, turn(truth.relevant)),
         "P@5": lambda s, turn: precisions_at(s, turn(truth.relevant), 5),
         "P@10": lambda s, turn: precisions_at(s, turn(truth.relevant), 10),
+        "overlap@10": lambda s, turn: overlaps_at(s, turn(truth.overlap), 10),
         "nDCG@10": lambda s, turn: normalised_gains_at(s, turn(truth.overlap), 10),
     }
     parts = []

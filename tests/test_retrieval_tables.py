@@ -7,7 +7,7 @@ import pytest
 from scipy.stats import binom, skew
 from test_comparison import made_results
 
-from medprobclip.evaluation.many_to_many import normalised_gains_at, r_precisions
+from medprobclip.evaluation.many_to_many import normalised_gains_at, overlaps_at, r_precisions
 from medprobclip.evaluation.resampling import compare
 from medprobclip.evaluation.retrieval import (
     CUTOFFS,
@@ -125,6 +125,7 @@ def test_many_to_many_are_means_of_the_measures(results, many):
     measures = {
         "mAP@R": lambda run, turn: average_precisions(turn(run.scores), turn(run.truth.relevant)),
         "R-Precision": lambda run, turn: r_precisions(turn(run.scores), turn(run.truth.relevant)),
+        "overlap@10": lambda run, turn: overlaps_at(turn(run.scores), turn(run.truth.overlap), 10),
         "nDCG@10": lambda run, turn: normalised_gains_at(turn(run.scores), turn(run.truth.overlap), 10),
     }
     for direction, turn in TURNS.items():
@@ -151,7 +152,7 @@ def test_chance_and_ceiling_of_many_to_many(results, many):
         for metric in ("R-Precision", "P@5", "P@10"):
             assert many.loc[(direction, metric, "random"), "value"] == pytest.approx(share)
         assert 90 < many.loc[(direction, "mAP@R", "ceiling"), "value"] <= 100
-        for metric in ("mAP@R", "R-Precision", "P@5", "P@10", "nDCG@10"):
+        for metric in ("mAP@R", "R-Precision", "P@5", "P@10", "overlap@10", "nDCG@10"):
             values = many.loc[direction, metric]["value"]
             assert values["random"] < values["clip"] < values["ceiling"]
 
