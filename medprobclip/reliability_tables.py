@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -36,6 +37,7 @@ QUERY_K = 10  # a query's match probability: of a match among so many first item
 BINS = 15  # of every calibration error
 
 
+@cache  # of few runs, asked for many times
 def calibrators(validation: Result, gallery: int) -> dict[str, Calibrator]:
     """From score to match probability in a gallery of that size, by name in `CALIBRATORS`.
 
