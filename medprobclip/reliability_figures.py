@@ -199,7 +199,7 @@ def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
 
 
 def robustness(table: pd.DataFrame, average: pd.DataFrame, labels: dict[str, str]) -> Figure:
-    """Retrieval, AURC and variance by severity: the mean over all corruptions large, each one small.
+    """Retrieval, AURC and variance by severity: the mean of all corruptions large, each of them small.
 
     The tables of `robustness.robustness_table` and `mean_over_corruptions`; `labels` names the corruptions.
     """
@@ -222,13 +222,14 @@ def robustness(table: pd.DataFrame, average: pd.DataFrame, labels: dict[str, str
     axes = bottom.subplots(2, len(labels), sharex=True, sharey="row")
     for column, (corruption, label) in enumerate(labels.items()):
         rows = table[table["corruption"].isin(["none", corruption])]
-        for ax, name in zip(axes[:, column], ("recall", "variance"), strict=True):
+        for ax, name in zip(axes[:, column], ("recall", "detects"), strict=True):
             plots.method_lines(ax, rows, "severity", name, METHODS, METHOD_COLOURS)
             ax.set_xticks([0, 5])
+        axes[1, column].axhline(0.5, color=plots.QUIET, ls="--", lw=1.3, zorder=0)
         axes[0, column].set_title(label, fontsize=10, fontweight="normal")
     axes[0, 0].set_ylim(bottom=0)
     axes[0, 0].set_ylabel("R@10, %")
-    axes[1, 0].set_ylabel("mean total variance,\n1 = no fault")
+    axes[1, 0].set(ylabel="AUROC of the\nvariance for a fault", ylim=(0, 1))
     bottom.supxlabel("severity, 0 = no fault; bands: 95 % bootstrap intervals over test studies", fontsize=10)
     handles, names = axes[0, 0].get_legend_handles_labels()
     figure.legend(handles, names, loc="outside lower center", ncols=len(names))
