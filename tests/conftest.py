@@ -13,7 +13,7 @@ import pytest
 import torch
 from PIL import Image
 
-from medprobclip import compiling, kernels
+from medprobclip import compiling, kernels, training
 from medprobclip.encoders import EncoderConfig
 from medprobclip.gaussian import Gaussian
 from medprobclip.profiles import Profile
@@ -93,6 +93,14 @@ def _own_image_cache(tmp_path_factory):
     """Keep cached test images out of the user's cache; the fetched assets stay where they are."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("MEDPROBCLIP_IMAGES", str(tmp_path_factory.mktemp("images")))
+        yield
+
+
+@pytest.fixture(autouse=True, scope="session")
+def _memory_as_it_comes():
+    """Training must not change how this process takes memory: other tests measure it."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(training, "keep_freed_memory", lambda: False)
         yield
 
 
