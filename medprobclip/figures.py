@@ -105,7 +105,7 @@ _ENTRIES = (
     ),
     Entry(
         robustness, "", "08_robustness_and_ablation",
-        "Retrieval, AURC and total variance on faulty radiographs: does the model know?",
+        "Retrieval, AURC and total variance on faulty radiographs: whether the model knows",
     ),
     Entry(
         ablation, "", "08_robustness_and_ablation",
