@@ -49,6 +49,8 @@ def _by_direction(table: pd.DataFrame, metrics: tuple[str, ...], unit: str) -> I
 
 
 def _recall(table: pd.DataFrame) -> Iterator[str]:
+    seeds = table[table["metric"] == "RSUM"].set_index("method").reindex(METHODS)["seeds"].fillna(0)
+    yield "seeds trained: " + ", ".join(f"{METHODS[name]} {n:.0f}" for name, n in seeds.items())
     yield from _by_direction(table, ("RSUM",), "")
     yield from _by_direction(table, ("R@10",), " %")
 

@@ -14,6 +14,7 @@ from medprobclip.evaluation.confidence import LABELS
 from medprobclip.evaluation.retrieval import DIRECTIONS
 from medprobclip.experiments import METHODS, REFERENCE
 from medprobclip.plots import METHOD_COLOURS
+from medprobclip.reliability_tables import CALIBRATORS
 from medprobclip.reported import LABEL
 
 CALIBRATOR_COLOURS = {"before": plots.QUIET, "platt": plots.IMAGE, "isotonic": plots.ACCENT}
@@ -128,7 +129,6 @@ def calibration(diagrams: pd.DataFrame, table: pd.DataFrame) -> Figure:
     """
     plots.use_style()
     figure, axes = plt.subplots(1, 4, figsize=(17, 4.6), layout="constrained", width_ratios=(1, 1, 1, 1.1))
-    names = {"before": "as trained", "platt": "Platt", "isotonic": "isotonic"}
     titles = {
         "pairs": "Is this pair a match?",
         "i2t": "Is the report among the first ten?",
@@ -136,7 +136,7 @@ def calibration(diagrams: pd.DataFrame, table: pd.DataFrame) -> Figure:
     }
     for ax, (level, title) in zip(axes, titles.items(), strict=False):
         rows = diagrams[diagrams["level"] == level]
-        for name, label in names.items():
+        for name, label in CALIBRATORS.items():
             bins = rows[rows["calibrator"] == name]
             errors = [bins["frequency"] - bins["low"], bins["high"] - bins["frequency"]]
             ax.errorbar(
@@ -150,7 +150,7 @@ def calibration(diagrams: pd.DataFrame, table: pd.DataFrame) -> Figure:
         else:
             ax.set(xlim=(-0.03, 1.03), ylim=(-0.03, 1.03))
         ax.grid()
-    _errors(axes[3], table[table["level"] == "i2t"], names)
+    _errors(axes[3], table[table["level"] == "i2t"], CALIBRATORS)
     handles, labels = axes[0].get_legend_handles_labels()
     handles.append(plt.Line2D([], [], ls="", marker="|", color=plots.INK, ms=9, mew=2))
     labels.append("of right probabilities, by chance")

@@ -23,6 +23,7 @@ from medprobclip.evaluation.calibration import (
 from medprobclip.evaluation.confidence import confidences
 from medprobclip.evaluation.reliability import (
     drawn_aurc,
+    excess_aurc,
     oracle_curve,
     random_curve,
     risk_coverage,
@@ -59,7 +60,7 @@ def selective_table(validation: Results, test: Results) -> pd.DataFrame:
     """Areas under risk–coverage by method, direction, K and confidence, means over the runs.
 
     Columns: `method`, `direction`, `k`, `confidence`; `validation_aurc`; on the test studies `aurc`,
-    `excess` (over the oracle), `augrc`, and the `random` and `oracle` AURC; `chosen`: the method's
+    `excess` (AURC over the oracle's), `augrc`, and the `random` and `oracle` AURC; `chosen`: the method's
     confidence for this direction, the one with the least AURC on validation studies, mean over the K.
     """
     rows = []
@@ -79,7 +80,8 @@ def selective_table(validation: Results, test: Results) -> pd.DataFrame:
                         rows.append({
                             "method": method, "direction": direction, "k": k, "confidence": name,
                             "validation_aurc": risk_coverage(sure["v"][k][name], wrong[0]).aurc,
-                            "aurc": curve.aurc, "excess": curve.aurc - frame["oracle"], "augrc": curve.augrc,
+                            "aurc": curve.aurc,
+                            "excess": excess_aurc(sure["t"][k][name], wrong[1]), "augrc": curve.augrc,
                             **frame,
                         })  # fmt: skip
     keys = ["method", "direction", "k", "confidence"]

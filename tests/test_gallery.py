@@ -31,9 +31,11 @@ def test_claims_are_worded_as_the_intervals_are():
         "value": [100.0, 90.0, 99.0, 120.0, 7.0], "low": 1.0, "high": 200.0,
         "difference": [None, -10.0, -1.0, 20.0, None], "difference_low": [None, -12.0, -3.0, 15.0, None],
         "difference_high": [None, -8.0, 1.0, 25.0, None], "p": [None, 0.001, 0.4, 0.002, None],
-        "direction": "both", "metric": "RSUM",
+        "direction": "both", "metric": "RSUM", "seeds": [2, 3, 2, 2, None],
     }  # fmt: skip
-    said = next(CLAIMS["table_1"](pd.DataFrame(rows))).splitlines()
+    seeds, first, *_ = CLAIMS["table_1"](pd.DataFrame(rows))
+    assert seeds == "seeds trained: MedProbCLIP 2, CLIP 3, CXR-CLIP 2, PCME++ 2, MedProbCLIP-soft 0"
+    said = first.splitlines()
     assert said[0] == "RSUM"
     assert said[1].strip() == "MedProbCLIP: 100 [1, 200]"
     assert said[2].strip() == "CLIP: 90, less: -10 [-12, -8], p = 0.001"
