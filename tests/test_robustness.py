@@ -18,6 +18,7 @@ from medprobclip.data.studies import read_studies
 from medprobclip.embedding import Embeddings, embed_images
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.experiments import METHODS, comparison
+from medprobclip.gaussian import Gaussian
 from medprobclip.robustness import (
     Fault,
     mean_over_corruptions,
@@ -128,6 +129,19 @@ def test_a_row_by_hand(measure, results, study_tables):
         np.testing.assert_allclose(
             row[[f"{name}_low", f"{name}_high"]].astype(float), np.percentile(values, [2.5, 97.5]), rtol=1e-5
         )
+
+
+def test_a_variance_that_grows_with_the_fault_detects_it(measure, monkeypatch):
+    """Every σ² times e⁹: above 0.5 means larger on faulty radiographs, not smaller."""
+
+    def grown(model, images):
+        image = embed_images(model, images)
+        return Gaussian(image.mean, image.log_var + 9)
+
+    monkeypatch.setattr(medprobclip.robustness, "embed_images", grown)
+    row = measure().set_index(KEYS).loc[("medprobclip", "noise", 4)]
+    assert row["detects"] == 1
+    assert row["variance"] > 1000
 
 
 def test_what_was_measured_is_read_back(measure, monkeypatch):
