@@ -91,13 +91,18 @@ def prepare_images(images: Tensor, model: MedProbCLIPModel) -> Tensor:
     return normalise(pixels, model.config.image_mean, model.config.image_std)
 
 
+def default_batch(model: MedProbCLIPModel) -> int:
+    """Studies embedded at once: on a CPU few, so that activations stay in its caches."""
+    return 32 if model.device.type == "cpu" else 256
+
+
 @torch.no_grad()
-def embed_images(model: MedProbCLIPModel, images: Tensor, batch_size: int = 256) -> Gaussian:
+def embed_images(model: MedProbCLIPModel, images: Tensor, batch_size: int | None = None) -> Gaussian:
     """Stored uint8 radiographs `[N, S, S]` -> Gaussian `[N, D]` on the CPU in float32, in order."""
     training = model.training
     model.eval()
     parts = []
-    for batch in images.split(batch_size):
+    for batch in images.split(batch_size or default_batch(model)):
         with autocast(model.device):
             parts.append(model.encode_image(prepare_images(batch, model)).float().to("cpu"))
     model.train(training)
@@ -106,7 +111,7 @@ def embed_images(model: MedProbCLIPModel, images: Tensor, batch_size: int = 256)
 
 @torch.no_grad()
 def embed(
-    model: MedProbCLIPModel, dataset: StudyDataset, batch_size: int = 256, progress: bool = False
+    model: MedProbCLIPModel, dataset: StudyDataset, batch_size: int | None = None, progress: bool = False
 ) -> Embeddings:
     """Embed each study's reference radiograph and its evaluation section, in table order.
 
@@ -114,6 +119,7 @@ def embed(
     """
     training = model.training
     model.eval()
+    batch_size = batch_size or default_batch(model)
     order = np.argsort([len(tokens) for tokens in dataset.tokens[EVALUATION_SECTION]], kind="stable")
     images, reports = [], []
     blocks = range(0, len(order), batch_size)

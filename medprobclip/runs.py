@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
+import torch
 from accelerate.utils import set_seed
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -123,7 +124,9 @@ def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
     folder = recovered_folder(Path(out) / "checkpoint")
     if folder is None:
         raise TrainingError(f"{out} holds no checkpoint; train it first (notebook 03)")
-    return AutoModel.from_pretrained(folder).eval(), AutoTokenizer.from_pretrained(folder)
+    model = AutoModel.from_pretrained(folder).eval()
+    model.to(memory_format=torch.channels_last)  # as in training: convolutions are quicker so
+    return model, AutoTokenizer.from_pretrained(folder)
 
 
 def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
