@@ -13,10 +13,12 @@ from medprobclip.evaluation.retrieval import BootstrapConfig
 def resampled_means(values: np.ndarray, salt: int = 0, config: BootstrapConfig | None = None) -> np.ndarray:
     """Bootstrap means of per-query values of S runs on the same N queries: `[S, N]` -> `[resamples]`.
 
-    Each draw takes N queries and S runs, both with replacement, so that the spread holds both what other
-    studies and what another seed would have changed (a crossed bootstrap: Owen 2007). Calls with one N draw
-    the same queries, which pairs them; runs are drawn by `salt`, so give every method its own. The gallery
-    stays whole. Raises ValueError on NaN or another shape.
+    Each draw takes N queries and S - 1 runs (the one, if S is 1), both with replacement, so that the spread
+    holds both what other studies and what another seed would have changed (a crossed bootstrap: Owen 2007).
+    One run fewer makes the variance over runs that of S - 1 degrees of freedom (Rao & Wu 1988); drawing S
+    would make it a third too small for three. Calls with one N draw the same queries, which pairs them; runs
+    are drawn by `salt`, so give every method its own. The gallery stays whole. Raises ValueError on NaN or
+    another shape.
     """
     values, config = checked_values(values), config or BootstrapConfig()
     n = values.shape[1]
@@ -116,9 +118,10 @@ def drawn_queries(n: int, config: BootstrapConfig) -> np.ndarray:
 
 
 def over_drawn_runs(by_run: np.ndarray, salt: int, config: BootstrapConfig) -> np.ndarray:
-    """Mean over S runs drawn with replacement in each draw: `[S, resamples]` -> `[resamples]`."""
+    """Mean over S - 1 runs, at least one, drawn with replacement: `[S, resamples]` -> `[resamples]`."""
     runs = len(by_run)
-    chosen = np.random.default_rng((config.seed, 1, salt)).integers(0, runs, (config.resamples, runs))
+    shape = (config.resamples, max(1, runs - 1))
+    chosen = np.random.default_rng((config.seed, 1, salt)).integers(0, runs, shape)
     return np.take_along_axis(by_run, chosen.T, axis=0).mean(0)
 
 
