@@ -105,11 +105,12 @@ _ENTRIES = (
     ),
     Entry(
         robustness, "", "08_robustness_and_ablation",
-        "Retrieval, AURC and total variance on faulty radiographs: whether the model knows",
+        "Retrieval, AURC and total variance on faulty radiographs, one seed: whether the model knows",
     ),
     Entry(
         ablation, "", "08_robustness_and_ablation",
-        "MedProbCLIP with one thing changed: retrieval and selective retrieval on the test studies",
+        "MedProbCLIP with one thing changed, one seed each, intervals over test studies only: another seed "
+        "may turn a difference round",
     ),
     Entry(
         readability, "", "medprobclip.readability",

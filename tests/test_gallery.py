@@ -6,7 +6,7 @@ import pandas as pd
 import pytest
 
 from medprobclip.figures import FIGURES
-from medprobclip.gallery import CLAIMS, gallery
+from medprobclip.gallery import CLAIMS, ONE_SEED, gallery
 
 FOLDER = Path(__file__).resolve().parent.parent / "figures"
 
@@ -42,6 +42,8 @@ def test_claims_are_worded_as_the_intervals_are():
     assert "CXR-CLIP: 99, no difference shown: -1 [-3, +1]" in said[3]
     assert "PCME++: 120, more: +20 [+15, +25]" in said[4]
     assert len(said) == 5
+    alone, *_ = CLAIMS["table_1"](pd.DataFrame(rows | {"seeds": 1}))
+    assert alone.endswith(ONE_SEED)
 
 
 def test_robustness_is_told_beside_the_faultless():
