@@ -63,7 +63,7 @@ def parser() -> argparse.ArgumentParser:
     )
     command.add_argument(
         "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=default["profile"],
-        help="smoke: two minutes, numbers mean nothing; demo: about 12 minutes on two CPU cores",
+        help="smoke: two minutes, numbers mean nothing; demo: about 13 minutes on two CPU cores",
     )  # fmt: skip
     command.add_argument(
         "--objective", choices=list(OBJECTIVES), default=default["objective"], help="what training minimises"
