@@ -28,8 +28,9 @@ from medprobclip.runs import file_hash, load_run, open_table
 K = 10  # of the recall, and of the errors behind AURC
 # What the kept rows are computed by, besides the model: a change measures them anew.
 CODE = (
-    "robustness.py", "data/corruptions.py", "evaluation/confidence.py", "evaluation/calibration.py",
-    "evaluation/reliability.py", "reliability_tables.py",
+    "robustness.py", "data/corruptions.py", "embedding.py", "reliability_tables.py",
+    "evaluation/calibration.py", "evaluation/confidence.py", "evaluation/discrimination.py",
+    "evaluation/reliability.py", "evaluation/resampling.py", "evaluation/retrieval.py",
 )  # fmt: skip
 
 

@@ -1,8 +1,10 @@
 """Faulty radiographs: rows by hand, and what was measured is kept, read back, and measured anew on change."""
 
 import json
+import re
 import shutil
 from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
@@ -182,6 +184,14 @@ def test_other_code_or_embeddings_are_measured_anew(measure, embedded, results, 
     other = {**source, "checkpoint": "another"}
     monkeypatch.setattr(Embeddings, "source_of", lambda path: other)
     assert fault.stored("noise") is None
+
+
+def test_every_measure_that_a_row_is_made_of_is_known_by_its_code():
+    source = Path(medprobclip.robustness.__file__)
+    used = re.findall(r"^from medprobclip\.evaluation\.(\w+) import", source.read_text(), re.MULTILINE)
+    assert len(used) > 3
+    assert {f"evaluation/{name}.py" for name in used} <= set(medprobclip.robustness.CODE)
+    assert all((source.parent / name).exists() for name in medprobclip.robustness.CODE)
 
 
 def test_an_interruption_keeps_what_was_measured(measure, embedded, results, monkeypatch):
