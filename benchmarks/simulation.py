@@ -11,9 +11,9 @@ import time
 
 import pandas as pd
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.corpus import _cores, simulate_corpus
 from medprobclip.data.openi import load_reports
+from medprobclip.data.preparation import load_anatomy
 from medprobclip.data.simulate import SimulationConfig
 
 

@@ -26,8 +26,9 @@ A file imports only from files above it in this list, which a test asserts:
     data/corruptions.py            eleven faults of a film at five severities
     data/coding.py                 what an expert code says
     data/chexpert.py               expert codes -> the 13 CheXpert findings
+    data/anatomy.py                the prepared chest: attenuation, labels, lungs, landmarks
     data/landmarks.py              named places in the chest
-    data/anatomy.py                the labelled CT, prepared as the volume every patient starts from
+    data/preparation.py            the labelled CT, prepared as the volume every patient starts from
     data/deformation.py            from that volume to one patient
     data/patients.py               who is behind a study: sex, age, build
     data/projection.py             from a volume to a film
@@ -42,7 +43,8 @@ A file imports only from files above it in this list, which a test asserts:
     data/simulate.py               a study's codes -> its PA and lateral radiograph, and the truth
     data/corpus.py                 many studies on disk, in parallel, resumable
     data/appearance.py             which codes look the same in the pictures
-    data/openi.py                  OpenI reports -> the default corpus
+    data/openi.py                  the archive of OpenI reports -> a table
+    data/openi_sim.py              these reports, simulated radiographs: the default corpus
     data/showcase.py               a dozen findings to look at
     evaluation/correspondence.py   which studies say the same
     data/dataset.py                two views and two sections -> a batch

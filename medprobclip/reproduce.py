@@ -13,9 +13,9 @@ from medprobclip.gallery import gallery
 from medprobclip.headless import ROOT, guarded, run_notebooks
 from medprobclip.profiles import PROFILES
 from medprobclip.report import write_report
-from medprobclip.runs import is_finished, prepare_corpus, train_run
+from medprobclip.runs import is_finished, train_run
 from medprobclip.training import TrainingError
-from medprobclip.workspace import NotebookParameters, Workspace
+from medprobclip.workspace import NotebookParameters, Workspace, prepare_corpus
 
 BEFORE, AFTER = ("01", "02", "03"), ("04", "05", "07", "08")  # notebooks around the training of the baselines
 REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague

@@ -19,7 +19,6 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 from medprobclip.data.assets import cache_folder
 from medprobclip.data.dataset import SECTIONS, StudyDataset, has_frontal_view
 from medprobclip.data.images import ImageCache, cache_images
-from medprobclip.data.openi import build_openi_sim
 from medprobclip.data.studies import read_studies
 from medprobclip.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.encoders import build_model, build_tokenizer
@@ -30,24 +29,6 @@ from medprobclip.files import recovered_folder, write_json
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.profiles import Profile
 from medprobclip.training import TrainingError, read_history, train
-
-
-def prepare_corpus(profile: Profile, data: Path = Path("data")) -> Path:
-    """Build the default corpus `openi-sim` for a profile, or find it finished; returns its folder.
-
-    It holds `studies.csv`, `train.csv`, `validate.csv` and `test.csv`. Raises AssetError when the raw
-    material can neither be found nor fetched, ValueError for the `paper` profile.
-    """
-    if profile.name == "paper":
-        raise ValueError(
-            "the paper profile is for real radiographs: give your own study tables to the published command "
-            "(README, 'Profiles and the data they need')"
-        )
-    size = profile.encoders.image_size
-    count = f"-{profile.corpus_studies}studies" if profile.corpus_studies else ""
-    folder = Path(data) / f"openi-sim-{size}px{count}"
-    build_openi_sim(folder, size_px=size, n_studies=profile.corpus_studies)
-    return folder
 
 
 def image_folder() -> Path:

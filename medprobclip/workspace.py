@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
+from medprobclip.data.openi_sim import build_openi_sim
 from medprobclip.profiles import Profile, get_profile
 
 
@@ -67,3 +68,21 @@ class Workspace:
     def report(self) -> Path:
         """What one sends to a colleague: notebooks 04, 05 and 08 as one page."""
         return self.runs / "report" / "index.html"
+
+
+def prepare_corpus(profile: Profile, data: Path = Path("data")) -> Path:
+    """Build the default corpus `openi-sim` for a profile, or find it finished; returns its folder.
+
+    It holds `studies.csv`, `train.csv`, `validate.csv` and `test.csv`. Raises AssetError when the raw
+    material can neither be found nor fetched, ValueError for the `paper` profile.
+    """
+    if profile.name == "paper":
+        raise ValueError(
+            "the paper profile is for real radiographs: give your own study tables to the published command "
+            "(README, 'Profiles and the data they need')"
+        )
+    size = profile.encoders.image_size
+    count = f"-{profile.corpus_studies}studies" if profile.corpus_studies else ""
+    folder = Path(data) / f"openi-sim-{size}px{count}"
+    build_openi_sim(folder, size_px=size, n_studies=profile.corpus_studies)
+    return folder

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from scipy import ndimage
 
-from medprobclip.data import anatomy as module
-from medprobclip.data.anatomy import EXTENT_MM, Anatomy, load_anatomy
+from medprobclip.data import preparation
+from medprobclip.data.anatomy import Anatomy
+from medprobclip.data.preparation import EXTENT_MM, load_anatomy
 
 
 @pytest.fixture(scope="module")
@@ -97,7 +98,7 @@ def test_cache_round_trip_and_damage(tmp_path, monkeypatch):
         {"carina": np.ones(3, np.float32)},
     )
     calls = []
-    monkeypatch.setattr(module, "prepare_anatomy", lambda voxel: calls.append(voxel) or made)
+    monkeypatch.setattr(preparation, "prepare_anatomy", lambda voxel: calls.append(voxel) or made)
     load_anatomy(9.0)
     again = load_anatomy(9.0)
     assert len(calls) == 1

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.deformation import FRAME_MM, FRAME_TOP_MM, Bump, Deformation, Shape
 from medprobclip.data.patients import draw_patient
+from medprobclip.data.preparation import load_anatomy
 
 
 @pytest.fixture(scope="module")

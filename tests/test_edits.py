@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.deformation import Shape
 from medprobclip.data.edits import Canvas
+from medprobclip.data.preparation import load_anatomy
 
 
 @pytest.fixture(scope="module")

@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.coding import parse_code
 from medprobclip.data.deformation import FRAME_MM, FRAME_TOP_MM, Deformation
 from medprobclip.data.edits import Canvas
 from medprobclip.data.findings import RULES, count_coverage, find_rule, is_covered, side_choices
+from medprobclip.data.preparation import load_anatomy
 from medprobclip.data.simulate import SimulationConfig, _draw, simulate_study
 
 CONFIG = SimulationConfig()

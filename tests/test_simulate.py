@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.deformation import FRAME_MM, FRAME_TOP_MM, Deformation
+from medprobclip.data.preparation import load_anatomy
 from medprobclip.data.simulate import SimulationConfig, _coarser, simulate_study
 
 CODES = ("Pleural Effusion/right/small", "Opacity/lung/base/left", "Cardiomegaly/mild", "Nipple Shadow")

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from medprobclip.data.anatomy import load_anatomy
+from medprobclip.data.preparation import load_anatomy
 from medprobclip.data.projection import FilmConfig
 from medprobclip.data.simulate import SimulationConfig, simulate_study
 from medprobclip.data.truth import NOISE_GREY, conspicuity

@@ -14,11 +14,11 @@ import numpy as np
 import pandas as pd
 from tqdm import tqdm
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.coding import parse_code
 from medprobclip.data.deformation import Shape
 from medprobclip.data.edits import Canvas
 from medprobclip.data.findings import draw_finding, find_rule, side_choices
+from medprobclip.data.preparation import load_anatomy
 
 VOXEL_MM = 5.0  # labels are made in a coarse chest: quick, and the same for every picture size
 SEED = 20240607  # of the one drawing by which codes are compared

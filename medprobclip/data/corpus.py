@@ -15,8 +15,9 @@ import torch
 from PIL import Image
 from tqdm import tqdm
 
-from medprobclip.data.anatomy import PREPARATION_VERSION, Anatomy, load_anatomy
+from medprobclip.data.anatomy import Anatomy
 from medprobclip.data.findings import count_coverage
+from medprobclip.data.preparation import PREPARATION_VERSION, load_anatomy
 from medprobclip.data.projection import VIEWS
 from medprobclip.data.simulate import SimulationConfig, simulate_study
 from medprobclip.data.truth import RenderedFinding

@@ -5,12 +5,9 @@ Landmarks (x, y, z) [3] or clouds [n, 3]; "side" is "left" or "right" of the pat
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-if TYPE_CHECKING:
-    from medprobclip.data.anatomy import Anatomy
+from medprobclip.data.anatomy import Anatomy
 
 CLOUD = 1500  # points kept per region, taken evenly: enough to draw a random place from
 VERTEBRAE = {"C7": 44, **{f"T{i}": 44 - i for i in range(1, 13)}, "L1": 31, "L2": 30, "L3": 29}

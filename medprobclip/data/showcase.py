@@ -9,8 +9,8 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-from medprobclip.data.anatomy import load_anatomy
 from medprobclip.data.coding import parse_code
+from medprobclip.data.preparation import load_anatomy
 from medprobclip.data.projection import VIEWS
 from medprobclip.data.reports import sentence_about
 from medprobclip.data.simulate import SimulationConfig, simulate_study

@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 import numpy as np
 import torch
 
-from medprobclip.data.anatomy import Anatomy, load_anatomy
+from medprobclip.data.anatomy import Anatomy
 from medprobclip.data.coding import NO_FINDING, parse_code
 from medprobclip.data.deformation import FRAME_MM, Deformation
 from medprobclip.data.edits import Canvas, Mark
 from medprobclip.data.findings import Drawn, draw_finding
 from medprobclip.data.patients import Patient, PatientConfig, body_of, draw_patient
+from medprobclip.data.preparation import load_anatomy
 from medprobclip.data.projection import VIEWS, Exposure, FilmConfig, develop, measure_exposure, project
 from medprobclip.data.truth import RenderedFinding, conspicuity, locate
 
