@@ -39,20 +39,20 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@rm .venv/.installing; touch $@
 
 run: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.headless --profile $(PROFILE) --objective $(OBJECTIVE)
+	@$(BIN)/python -m medprobclip.workbench.headless --profile $(PROFILE) --objective $(OBJECTIVE)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
 
 # Finished runs are reused. With the demo profile these, and nothing else, write the committed figures/.
 figures: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.reproduce --profile $(PROFILE)
+	@$(BIN)/python -m medprobclip.paper.reproduce --profile $(PROFILE)
 
 figures-full: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.reproduce --profile $(PROFILE) --full
+	@$(BIN)/python -m medprobclip.paper.reproduce --profile $(PROFILE) --full
 
 readability: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.readability
+	@$(BIN)/python -m medprobclip.paper.readability
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check --quiet .

@@ -13,13 +13,13 @@ import tempfile
 import pandas as pd
 import torch
 
+from medprobclip.evaluation.scaling import chunked_broadcast, draw, measure
 from medprobclip.gaussian import Gaussian
-from medprobclip.scaling import chunked_broadcast, draw, measure
 from medprobclip.similarity import expected_likelihood
 
 FIRST_CALL = """
 import time, torch
-from medprobclip.scaling import draw
+from medprobclip.evaluation.scaling import draw
 from medprobclip.similarity import expected_likelihood
 x = draw(1024, {dim}, 0)
 started = time.perf_counter()

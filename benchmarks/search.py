@@ -11,8 +11,8 @@ from pathlib import Path
 import pandas as pd
 import torch
 
+from medprobclip.evaluation.scaling import cosine_top_k, draw, measure
 from medprobclip.gaussian import Gaussian
-from medprobclip.scaling import cosine_top_k, draw, measure
 from medprobclip.search import top_k
 
 

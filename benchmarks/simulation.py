@@ -11,10 +11,10 @@ import time
 
 import pandas as pd
 
-from medprobclip.data.corpus import _cores, simulate_corpus
 from medprobclip.data.openi import load_reports
-from medprobclip.data.preparation import load_anatomy
-from medprobclip.data.simulate import SimulationConfig
+from medprobclip.simulator.chest.preparation import load_anatomy
+from medprobclip.simulator.corpus import _cores, simulate_corpus
+from medprobclip.simulator.simulate import SimulationConfig
 
 
 def measure(size_px: int, count: int, workers: int) -> dict[str, float]:

@@ -14,7 +14,7 @@ from torch import Tensor
 from torch.utils._pytree import register_pytree_node
 from torch.utils.data._utils.collate import default_collate_fn_map
 
-from medprobclip.files import replaced_file
+from medprobclip.support.files import replaced_file
 
 
 @dataclass(frozen=True, eq=False)

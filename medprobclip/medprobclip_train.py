@@ -12,11 +12,11 @@ from transformers import HfArgumentParser
 from medprobclip.data.augment import AugmentationConfig
 from medprobclip.data.images import ImageError
 from medprobclip.data.studies import StudyTableError, read_studies
-from medprobclip.encoders import EncoderConfig
 from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
-from medprobclip.profiles import PROFILES, Profile, get_profile
-from medprobclip.runs import check_disjoint, evaluate_run, train_run
-from medprobclip.training import TrainingConfig, TrainingError
+from medprobclip.training.encoders import EncoderConfig
+from medprobclip.training.loop import TrainingConfig, TrainingError
+from medprobclip.training.profiles import PROFILES, Profile, get_profile
+from medprobclip.training.runs import check_disjoint, evaluate_run, train_run
 
 PARTS = {
     "encoders": EncoderConfig,

@@ -12,7 +12,9 @@ from torch import Tensor, nn
 from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
 from transformers.configuration_utils import SubConfigSpec
 
-from medprobclip.backbones import (
+from medprobclip.gaussian import Gaussian
+from medprobclip.similarity import ScaledSimilarity
+from medprobclip.support.backbones import (
     check_pooling,
     feature_width,
     fit_channels,
@@ -22,9 +24,7 @@ from medprobclip.backbones import (
     pool_text,
     trim,
 )
-from medprobclip.checkpoints import read_published
-from medprobclip.gaussian import Gaussian
-from medprobclip.similarity import ScaledSimilarity
+from medprobclip.support.checkpoints import read_published
 
 
 @strict

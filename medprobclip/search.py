@@ -9,9 +9,9 @@ import torch
 from torch import Tensor
 from tqdm import tqdm
 
-from medprobclip import kernels
 from medprobclip.gaussian import Gaussian
 from medprobclip.similarity import prepared
+from medprobclip.support import kernels
 
 BLOCK = 2048  # gallery items scored at once: with 2,000 queries 16 MB of scores
 

@@ -10,8 +10,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.utils.checkpoint import checkpoint
 
-from medprobclip import kernels
 from medprobclip.gaussian import Gaussian
+from medprobclip.support import kernels
 
 # Elements of the [rows, M, D] intermediate held at once; 16 M floats are 64 MB.
 TILE_ELEMENTS = 16 * 2**20

@@ -13,11 +13,12 @@ import pytest
 import torch
 from PIL import Image
 
-from medprobclip import compiling, kernels, training
-from medprobclip.encoders import EncoderConfig
 from medprobclip.gaussian import Gaussian
-from medprobclip.profiles import Profile
-from medprobclip.training import TrainingConfig
+from medprobclip.support import compiling, kernels
+from medprobclip.training import loop as training
+from medprobclip.training.encoders import EncoderConfig
+from medprobclip.training.loop import TrainingConfig
+from medprobclip.training.profiles import Profile
 
 
 @pytest.fixture

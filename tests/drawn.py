@@ -10,7 +10,7 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from medprobclip.experiments import METHODS
+from medprobclip.paper.tables.experiments import METHODS
 
 
 def compared(values: dict[str, float], spread: float, seeds: int = 3) -> pd.DataFrame:

@@ -6,8 +6,8 @@ import sys
 
 import pytest
 
-from medprobclip.headless import ROOT
 from medprobclip.medprobclip_train import parse
+from medprobclip.workbench.headless import ROOT
 
 SMALL = [
     "--vision", "tiny-resnet", "--text", "tiny-bert", "--embed_dim", "8", "--image_size", "32",

@@ -7,10 +7,10 @@ import pytest
 import torch
 
 from medprobclip.gaussian import Gaussian
-from medprobclip.mixing import Mix
 from medprobclip.model import MedProbCLIPConfig
 from medprobclip.objectives import OBJECTIVES, ObjectiveConfig, Views, objective_terms, term_weights
 from medprobclip.similarity import SCORES, expected_likelihood
+from medprobclip.training.mixing import Mix
 
 N, D = 5, 4
 FINDINGS, IMPRESSIONS, CODING = [0, 1, 0, 3, 4], [7, 7, 8, 9, 9], [5, 6, 5, 5, 6]

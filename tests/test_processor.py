@@ -7,9 +7,9 @@ from PIL import Image
 from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
 from medprobclip.data.images import ImageError, cache_images, read_image
-from medprobclip.embedding import prepare_images
-from medprobclip.encoders import EncoderConfig, build_model, build_tokenizer
+from medprobclip.evaluation.embedding import prepare_images
 from medprobclip.processor import MedProbCLIPImageProcessor, MedProbCLIPProcessor
+from medprobclip.training.encoders import EncoderConfig, build_model, build_tokenizer
 
 TEXTS = ["No effusion.", "The heart is large, and it is large."]
 

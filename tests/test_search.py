@@ -9,10 +9,11 @@ import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from medprobclip import kernels, search
+from medprobclip import search
 from medprobclip.gaussian import Gaussian
 from medprobclip.search import from_keys, ordered_keys, top_k
 from medprobclip.similarity import expected_likelihood
+from medprobclip.support import kernels
 
 
 def draw(n: int, dim: int, seed: int, spread: float = 1.0) -> Gaussian:
@@ -125,7 +126,7 @@ def test_memory_does_not_grow_with_the_gallery(tmp_path):
     code = f"""
 import torch
 from medprobclip.gaussian import Gaussian
-from medprobclip.scaling import draw, measure
+from medprobclip.evaluation.scaling import draw, measure
 from medprobclip.search import top_k
 path = {str(tmp_path / "gallery.safetensors")!r}
 draw(80_000, 64, 1).save(path)

@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from medprobclip.files import replaced_file
+from medprobclip.support.files import replaced_file
 
 
 class AssetError(RuntimeError):

@@ -11,9 +11,9 @@ import torch
 from torch import Tensor
 from transformers import PreTrainedTokenizerBase
 
+from medprobclip.data.correspondence import same_coding
 from medprobclip.data.images import ImageCache
 from medprobclip.data.reports import same_text
-from medprobclip.evaluation.correspondence import same_coding
 
 SECTIONS = ("findings", "impression")
 FRONTAL_VIEWS = ("PA", "AP")  # in order of preference

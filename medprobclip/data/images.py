@@ -13,7 +13,7 @@ import numpy as np
 from PIL import Image
 from tqdm import tqdm
 
-from medprobclip.files import replaced_file
+from medprobclip.support.files import replaced_file
 
 _SHARD_ROWS = 512  # images per cache file: what an interruption can cost, and 25 MB at 224 px
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock

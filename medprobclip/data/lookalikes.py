@@ -12,9 +12,9 @@ import numpy as np
 import pandas as pd
 import torch
 
+from medprobclip.data.correspondence import group_sizes, same_coding
 from medprobclip.data.report_similarity import ReportSimilarity, tfidf
 from medprobclip.data.reports import same_text, sentences
-from medprobclip.evaluation.correspondence import group_sizes, same_coding
 
 WORDED, NEARLY, CODED = "findings worded alike", "reports nearly alike", "coded alike"
 NEAR = 0.7  # cosine (TF-IDF) from which two reports count as nearly alike

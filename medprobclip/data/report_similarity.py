@@ -14,7 +14,7 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
-from medprobclip.precision import autocast
+from medprobclip.support.precision import autocast
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from medprobclip.files import replaced_file
+from medprobclip.support.files import replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
 COLUMNS = ("study_id", "image_paths", "view_names", "findings", "impression")

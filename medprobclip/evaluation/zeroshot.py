@@ -14,8 +14,8 @@ from medprobclip.evaluation.discrimination import auroc
 from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPModel
-from medprobclip.precision import autocast
 from medprobclip.similarity import Score
+from medprobclip.support.precision import autocast
 
 MEAN, NONE = "Mean", "No Finding"
 COLUMNS = [

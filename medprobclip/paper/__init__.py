@@ -1,0 +1,1 @@
+"""Commands that make everything the paper shows."""

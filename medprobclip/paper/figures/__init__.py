@@ -1,0 +1,1 @@
+"""Tables -> pictures -> figures/README.md."""

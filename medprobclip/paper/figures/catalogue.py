@@ -1,0 +1,133 @@
+"""Every figure and table: its id, what it is in the paper, who makes it, what it shows. `save` writes it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+from matplotlib.figure import Figure
+
+from medprobclip.paper.figures.comparison import ablation, hubs, many_to_many, table_1, table_2
+from medprobclip.paper.figures.corpus import contact_sheet, figure_1, rendered_truth
+from medprobclip.paper.figures.model import (
+    readability,
+    scaling,
+    training_curves,
+    uncertainty_and_sharing,
+    untrained_similarity,
+)
+from medprobclip.paper.figures.reliability import (
+    calibration,
+    confidences,
+    corruptions,
+    figure_2,
+    figure_2_areas,
+    robustness,
+)
+from medprobclip.support.files import replaced_file
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One figure with its numbers."""
+
+    draw: Callable[..., Figure]
+    paper: str  # what it is in arXiv 2602.16019; empty: the paper has none
+    maker: str  # a notebook without its ending, or a module that is run as a command
+    caption: str
+
+
+_ENTRIES = (
+    Entry(
+        contact_sheet, "", "01_data_inspection",
+        "Twelve findings: the simulated patient without and with it, expert code, a sentence of the report",
+    ),
+    Entry(
+        figure_1, "Figure 1", "01_data_inspection",
+        "The hidden many-to-many problem: studies that are worded or coded alike, and how many there are",
+    ),
+    Entry(
+        rendered_truth, "", "01_data_inspection",
+        "What was drawn in one study, and the conspicuity of every kind of finding",
+    ),
+    Entry(
+        untrained_similarity, "", "02_model_definition", "Scores of an untrained model for eight studies"
+    ),
+    Entry(
+        training_curves, "", "03_training",
+        "The objective term by term, and retrieval on the validation studies",
+    ),
+    Entry(
+        table_1, "Table 1", "04_retrieval_evaluation",
+        "Retrieval of the test studies by method, between a random order and the oracle ceiling, over seeds",
+    ),
+    Entry(
+        many_to_many, "", "04_retrieval_evaluation",
+        "Retrieval when every study with the same expert coding is an answer",
+    ),
+    Entry(
+        hubs, "", "04_retrieval_evaluation",
+        "Hubness: how unevenly the items of the gallery are found, by method and by score",
+    ),
+    Entry(
+        table_2, "Table 2", "04_retrieval_evaluation",
+        "Zero-shot AUROC of 13 CheXpert findings, of their mean, and of No Finding",
+    ),
+    Entry(
+        figure_2, "Figure 2", "05_uncertainty_analysis",
+        "Selective retrieval: risk and coverage at R@1, 5, 10 and 100, by a confidence chosen on validation",
+    ),
+    Entry(
+        figure_2_areas, "Figure 2 (AURC)", "05_uncertainty_analysis",
+        "The areas under the curves of figure 2, with intervals over studies and seeds",
+    ),
+    Entry(
+        confidences, "", "05_uncertainty_analysis",
+        "What to be sure by: AURC above the oracle's for six confidences",
+    ),
+    Entry(
+        calibration, "", "05_uncertainty_analysis",
+        "Match probabilities before and after a fit on validation pairs",
+    ),
+    Entry(
+        uncertainty_and_sharing, "", "05_uncertainty_analysis",
+        "Total variance against how many studies share the coding, and against the rank of the answer",
+    ),
+    Entry(
+        scaling, "", "07_scaling",
+        "Time and memory of scoring a gallery: the published broadcast as far as memory allows, tiles, exact "
+        "search, and search by cosine; less than 1 MB stands at 1 MB",
+    ),
+    Entry(
+        corruptions, "", "08_robustness_and_ablation", "Eleven faults of a radiograph at five severities"
+    ),
+    Entry(
+        robustness, "", "08_robustness_and_ablation",
+        "Retrieval, AURC and total variance on faulty radiographs, one seed: whether the model knows",
+    ),
+    Entry(
+        ablation, "", "08_robustness_and_ablation",
+        "MedProbCLIP with one thing changed, one seed each, intervals over test studies only: another seed "
+        "may turn a difference round",
+    ),
+    Entry(
+        readability, "", "medprobclip.paper.readability",
+        "AUROC of a small classifier on held-out simulated patients, by kind of finding",
+    ),
+)  # fmt: skip
+FIGURES = {entry.draw.__name__: entry for entry in _ENTRIES}
+
+
+def save(name: str, figure: Figure, numbers: pd.DataFrame, folder: Path) -> Path:
+    """Write `<name>.png` and, beside it, its numbers as `<name>.csv`. Raises KeyError if unlisted."""
+    FIGURES[name]
+    with replaced_file(Path(folder) / f"{name}.csv") as temporary:
+        numbers.to_csv(temporary, index=False, float_format="%.6g")
+    path = Path(folder) / f"{name}.png"
+    with replaced_file(path) as temporary:
+        figure.savefig(
+            temporary, format="png", bbox_inches="tight", facecolor="white", metadata={"Software": None}
+        )
+    return path

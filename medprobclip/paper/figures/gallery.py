@@ -1,0 +1,110 @@
+"""`figures/README.md`: every figure with its caption, and in words what its numbers show."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pandas as pd
+
+from medprobclip.evaluation.resampling import verdicts
+from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.paper.figures.catalogue import FIGURES
+from medprobclip.paper.tables.ablation import variant_labels
+from medprobclip.paper.tables.experiments import METHODS
+
+HEAD = """# Every figure and table
+
+Written by `make figures`, this page, too: do not edit it. Reports are real (OpenI), radiographs simulated
+from one chest CT, encoders small and trained from nothing: no number here says how a method does on real
+radiographs. Grey numbers in the pictures are the paper's, as reported on MIMIC-CXR.
+
+In the lists, the first method has its 95 % bootstrap interval over test studies and seeds; the others have
+their paired difference from it, with interval and p-value (not corrected for the number of comparisons). "No
+difference shown" means that the interval holds 0.
+"""
+
+ONE_SEED = "an interval of one seed holds other test studies only: another seed may turn a difference round"
+
+
+def gallery(folder: Path) -> str:
+    """The page for the figures in `folder`, from their CSV files. Raises FileNotFoundError without one."""
+    parts = [HEAD]
+    for name, entry in FIGURES.items():
+        title = f"{entry.paper}: {name}" if entry.paper else name
+        maker = entry.maker if entry.maker.startswith("medprobclip.") else f"notebook {entry.maker}"
+        numbers = pd.read_csv(Path(folder) / f"{name}.csv")
+        parts.append(
+            f"## {title}\n\n{entry.caption}. By {maker}; [numbers]({name}.csv).\n\n![{name}]({name}.png)\n"
+        )
+        said = list(CLAIMS[name](numbers)) if name in CLAIMS else []
+        parts += [f"```\n{text.rstrip()}\n```\n" for text in said]
+    return "\n".join(parts)
+
+
+def _by_direction(table: pd.DataFrame, metrics: tuple[str, ...], unit: str) -> Iterator[str]:
+    for direction, metric in table[["direction", "metric"]].drop_duplicates().itertuples(index=False):
+        if metric in metrics:
+            rows = table[(table["direction"] == direction) & (table["metric"] == metric)]
+            where = f"{DIRECTIONS[direction]}, " if direction in DIRECTIONS else ""
+            yield verdicts(f"{where}{metric}", rows, METHODS, unit)
+
+
+def _recall(table: pd.DataFrame) -> Iterator[str]:
+    seeds = table[table["metric"] == "RSUM"].set_index("method").reindex(METHODS)["seeds"].fillna(0)
+    trained = "seeds trained: " + ", ".join(f"{METHODS[name]} {n:.0f}" for name, n in seeds.items())
+    yield trained + ("\n" + ONE_SEED if (seeds == 1).any() else "")
+    yield from _by_direction(table, ("RSUM",), "")
+    yield from _by_direction(table, ("R@10",), " %")
+
+
+def _many(table: pd.DataFrame) -> Iterator[str]:
+    yield from _by_direction(table, ("mAP@R", "plausible share"), " %")
+
+
+def _zero_shot(table: pd.DataFrame) -> Iterator[str]:
+    yield verdicts("mean AUROC", table[table["finding"] == "Mean"], METHODS)
+    yield verdicts("No Finding, AUROC", table[table["finding"] == "No Finding"], METHODS)
+
+
+def _areas(table: pd.DataFrame) -> Iterator[str]:
+    for (direction, k), rows in table.groupby(["direction", "k"], sort=False):
+        yield verdicts(f"{DIRECTIONS[direction]}, AURC at R@{k} (less is better)", rows, METHODS)
+
+
+def _calibration(table: pd.DataFrame) -> Iterator[str]:
+    rows = table[table["level"] == "i2t"].pivot(index="method", columns="calibrator", values="ace")
+    lines = ["report among the first ten, adaptive ECE: as trained, Platt, isotonic"]
+    for method in table["method"].unique():
+        row = rows.loc[method]
+        lines.append(f"{METHODS[method]}: {row['before']:.3f}, {row['platt']:.3f}, {row['isotonic']:.3f}")
+    yield "\n  ".join(lines)
+
+
+def _robustness(table: pd.DataFrame) -> Iterator[str]:
+    faulty = table[table["severity"] == table["severity"].max()].groupby("method", sort=False)
+    lines = [
+        "at severity 5, mean of all corruptions: R@10, total variance (1 = no fault), AUROC for the fault"
+    ]
+    for method, row in faulty[["recall", "variance", "detects"]].mean().iterrows():
+        clean = table[(table["method"] == method) & (table["severity"] == 0)]["recall"].iloc[0]
+        found = f"{row['recall']:.1f} % (without a fault {clean:.1f} %)"
+        lines.append(f"{METHODS[method]}: {found}, {row['variance']:.2f}, {row['detects']:.2f}")
+    yield "\n  ".join(lines)
+
+
+def _ablation(table: pd.DataFrame) -> Iterator[str]:
+    labels = variant_labels(table.fillna({"part": ""}))
+    for metric in ("RSUM", "mAP@R", "AURC"):
+        yield verdicts(metric, table[(table["metric"] == metric) & table["value"].notna()], labels)
+
+
+CLAIMS = {
+    "table_1": _recall,
+    "many_to_many": _many,
+    "table_2": _zero_shot,
+    "figure_2_areas": _areas,
+    "calibration": _calibration,
+    "robustness": _robustness,
+    "ablation": _ablation,
+}

@@ -1,0 +1,141 @@
+"""The runs of a comparison, scored on held-out studies: what every table and figure is computed from."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+from tqdm import tqdm
+
+from medprobclip.data.correspondence import same_coding
+from medprobclip.evaluation.ceiling import reader_scores
+from medprobclip.evaluation.embedding import Embeddings
+from medprobclip.evaluation.many_to_many import coding_overlap
+from medprobclip.evaluation.retrieval import first_match_ranks
+from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE, Experiment, comparison
+from medprobclip.training.loop import TrainingError
+from medprobclip.training.profiles import Profile
+from medprobclip.training.runs import embed_run, is_finished, load_run
+
+TURNS = {"i2t": np.asarray, "t2i": np.transpose}  # image × text scores -> query × gallery
+
+
+@dataclass(frozen=True, eq=False)
+class Truth:
+    """What is known of N held-out studies, whatever the model: `[N, N]` each, radiograph × report.
+
+    `matches`: own or worded alike; `relevant`: coded alike by the experts; `overlap`: shared codes, 0 to 1;
+    `reader`: the scores of a perfect reader of the simulated radiographs.
+    """
+
+    studies: pd.DataFrame
+    matches: np.ndarray
+
+    @cached_property
+    def relevant(self) -> np.ndarray:
+        ids = same_coding(self.studies["codes"])
+        return ids[:, None] == ids
+
+    @cached_property
+    def overlap(self) -> np.ndarray:
+        return coding_overlap(self.studies["codes"].tolist())
+
+    @cached_property
+    def reader(self) -> np.ndarray:
+        return reader_scores(self.studies["appearance"].tolist())
+
+    def __len__(self) -> int:
+        return len(self.studies)
+
+
+@dataclass(frozen=True, eq=False)
+class Result:
+    """One run on one split: its folder, seed, embeddings, and image × report scores `[N, N]`."""
+
+    folder: Path
+    seed: int
+    embeddings: Embeddings
+    scores: np.ndarray
+    truth: Truth
+
+    @cached_property
+    def ranks(self) -> dict[str, np.ndarray]:
+        """Rank of the first match of each query, int `[N]`, both ways."""
+        return {
+            d: first_match_ranks(turn(self.scores), turn(self.truth.matches)) for d, turn in TURNS.items()
+        }
+
+    @cached_property
+    def total_variance(self) -> dict[str, np.ndarray]:
+        """Σσ² of each query, `[N]`, both ways."""
+        queries = {"i2t": self.embeddings.image, "t2i": self.embeddings.report}
+        return {d: query.total_variance().numpy() for d, query in queries.items()}
+
+
+Results = dict[str, list[Result]]  # of each method or variant, one a seed
+
+
+def load_methods(runs: Path, profile: Profile, csv: Path, objective: str = REFERENCE) -> Results:
+    """Every finished run of the five methods on a held-out table, by method, the profile's own seed first.
+
+    `runs` is the profile's folder of runs. Methods without a finished run are left out; while the reference
+    has none, there is nothing to compare with and only `objective` is loaded. Raises TrainingError when that
+    has none either, or when a run was trained with other settings.
+    """
+    experiments = [e for e in comparison(profile, full=True) if e.folder.name in METHODS]
+    if not is_finished(runs / REFERENCE):
+        experiments = [e for e in experiments if e.folder == Path(objective)]
+    return _load(runs, experiments, csv)
+
+
+def load_ablation(runs: Path, profile: Profile, csv: Path) -> Results:
+    """The reference and every finished variant of the ablation, one run each.
+
+    Raises as `load_methods`, and TrainingError without the reference.
+    """
+    wanted = [Path(REFERENCE), *(Path("ablation") / name for name in ABLATION)]
+    experiments = [e for e in comparison(profile, full=True) if e.folder in wanted]
+    if not is_finished(runs / REFERENCE):
+        experiments = experiments[:1]  # the reference
+    return _load(runs, experiments, csv)
+
+
+def reference_of(results: Results) -> str:
+    """The method that the others are compared with; the only one where MedProbCLIP was not trained."""
+    return REFERENCE if REFERENCE in results else next(iter(results))
+
+
+def _load(runs: Path, experiments: list[Experiment], csv: Path) -> Results:
+    finished = [e for e in experiments if is_finished(runs / e.folder)]
+    if not finished:
+        missing = runs / (experiments[0].folder if experiments else REFERENCE)
+        raise TrainingError(f"{missing} holds no finished training; train it first (notebook 03)")
+    results: Results = {}
+    truth = None
+    for experiment in tqdm(finished, f"runs on {Path(csv).stem}", unit="run"):
+        folder = runs / experiment.folder
+        check_settings(folder, experiment.profile)
+        name = "embeddings" if Path(csv).stem == "test" else f"embeddings-{Path(csv).stem}"
+        embeddings, dataset, _ = embed_run(folder, csv, name)
+        truth = truth or Truth(dataset.studies, embeddings.matches())
+        if embeddings.study_ids != truth.studies["study_id"].tolist():
+            raise TrainingError(f"{folder} was scored on other studies than the runs before it")
+        scores = embeddings.scores(load_run(folder)[0])
+        result = Result(folder, experiment.profile.training.seed, embeddings, scores, truth)
+        results.setdefault(experiment.folder.name, []).append(result)
+    return results
+
+
+def check_settings(folder: Path, profile: Profile) -> None:
+    """Raises TrainingError when the run in `folder` was trained with other settings than the profile's."""
+    found = json.loads((folder / "settings.json").read_text())
+    wanted = json.loads(json.dumps(profile.settings()))
+    if other := sorted(key for key in wanted if found.get(key) != wanted[key]):
+        raise TrainingError(
+            f"{folder} was trained with other settings ({', '.join(other)}) and cannot stand in this "
+            "comparison. Delete it to train it anew"
+        )

@@ -1,0 +1,66 @@
+"""Zero-shot classification by several methods as a table: the paper's Table 2 on our studies."""
+
+from __future__ import annotations
+
+import numpy as np
+import pandas as pd
+
+from medprobclip.data.chexpert import coded, label_findings
+from medprobclip.evaluation.resampling import drawn_queries, over_drawn_runs, summaries
+from medprobclip.evaluation.retrieval import BootstrapConfig
+from medprobclip.evaluation.zeroshot import (
+    auroc_draws,
+    encode_prompts,
+    score_findings,
+    zero_shot_table,
+)
+from medprobclip.paper.tables.comparison import Result, Results, reference_of
+from medprobclip.paper.tables.reported import reported
+from medprobclip.training.runs import load_run
+
+
+def finding_scores(run: Result) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and labels of the coded studies of a run, a column a finding: float and bool `[N, 13]`."""
+    codes = run.truth.studies["codes"].tolist()
+    judged = coded(codes)
+    model, tokenizer = load_run(run.folder)
+    scores = score_findings(model, run.embeddings.image, encode_prompts(model, tokenizer))
+    return scores[judged].reset_index(drop=True), label_findings(codes)[judged].reset_index(drop=True)
+
+
+def finding_table(validation: Results, test: Results) -> pd.DataFrame:
+    """AUROC by finding and method, means over the runs, with the paper's numbers beside.
+
+    Columns: `finding` (the thirteen, "Mean" over those that can be judged, "No Finding"), those of
+    `evaluation.resampling.compare`, `positives` and `negatives` among the test studies,
+    `balanced_accuracy` at the threshold that is best on validation studies, `findings` behind the mean, and
+    `reported`. A finding that no test study has, or every, has no row.
+    """
+    config = BootstrapConfig()
+    every: dict[str, dict[str, np.ndarray]] = {}
+    draws: dict[str, dict[str, np.ndarray]] = {}
+    facts: dict[tuple[str, str], dict] = {}
+    for salt, (method, runs) in enumerate(test.items()):
+        tables, drawn = [], []
+        for before, run in zip(validation[method], runs, strict=True):
+            known, seen = finding_scores(before), finding_scores(run)
+            tables.append(zero_shot_table(*known, *seen).set_index("finding"))
+            rows = drawn_queries(len(seen[0]), config)
+            times = np.stack([np.bincount(row, minlength=rows.shape[1]) for row in rows])
+            drawn.append(auroc_draws(known[0], *seen, times))
+        for finding in drawn[0]:
+            every.setdefault(finding, {})[method] = np.array([t.loc[finding, "auroc"] for t in tables])
+            by_run = np.stack([of[finding] for of in drawn])
+            draws.setdefault(finding, {})[method] = over_drawn_runs(by_run, salt, config)
+            row = tables[0].loc[finding, ["positives", "negatives", "findings"]].to_dict()
+            accuracy = np.mean([t.loc[finding, "balanced_accuracy"] for t in tables])
+            facts[finding, method] = {**row, "balanced_accuracy": accuracy}
+    paper, parts = reported("table2"), []
+    for finding in every:
+        table = summaries(every[finding], draws[finding], reference_of(test))
+        table.insert(0, "finding", finding)
+        more = pd.DataFrame([facts[finding, method] for method in table["method"]])
+        table = pd.concat([table, more], axis=1)
+        table["reported"] = [paper.get((method, finding), np.nan) for method in table["method"]]
+        parts.append(table)
+    return pd.concat(parts, ignore_index=True)

@@ -1,0 +1,1 @@
+"""The chest that every simulated patient starts from."""

@@ -1,0 +1,1 @@
+"""Configuration -> a run folder."""

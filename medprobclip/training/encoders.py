@@ -1,0 +1,122 @@
+"""Which encoders a model is built from: small ones from scratch, or pretrained ones by name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Literal
+
+from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
+
+from medprobclip.data.tokenizer import train_tokenizer
+from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
+from medprobclip.support.backbones import TextPooling, VisionPooling, load_tokenizer
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Backbones and sizes; the defaults are those of arXiv 2602.16019.
+
+    `vision` and `text` are both a key of `SMALL_VISION` / `SMALL_TEXT` (built from scratch, no network) or
+    both the hub name or folder of a pretrained transformers model.
+    """
+
+    vision: str = field(
+        default="google/vit-base-patch16-224",
+        metadata={"help": "small-resnet, tiny-resnet, or the hub name or folder of a vision model"},
+    )
+    text: str = field(
+        default="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
+        metadata={"help": "small-bert, tiny-bert, or the hub name or folder of a text model"},
+    )
+    embed_dim: int = field(default=512, metadata={"help": "D, dimensions of the shared space"})
+    image_size: int = field(default=224, metadata={"help": "side of the square input, px"})
+    max_tokens: int = field(default=256, metadata={"help": "longer sections are cut, word pieces"})
+    vocab_size: int = field(
+        default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
+    )
+    vision_pooling: VisionPooling = field(
+        default="mean", metadata={"help": "mean of the patches, cls, or the vision model's own pooling (own)"}
+    )
+    text_pooling: TextPooling = field(
+        default="cls", metadata={"help": "cls, mean of the tokens, or the text model's own pooling (own)"}
+    )
+    head_hidden: int = field(
+        default=0, metadata={"help": "units of a hidden layer in the heads; 0: linear heads"}
+    )
+    freeze: Literal["none", "vision", "text", "both"] = field(
+        default="none",
+        metadata={
+            "help": "none, vision, text or both: backbones that keep their weights; heads always learn"
+        },
+    )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata={"help": "compute transformer layers again in the backward pass: less memory, more time"},
+    )
+
+
+SMALL_VISION = {
+    "small-resnet": dict(embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1]),
+    "tiny-resnet": dict(embedding_size=8, hidden_sizes=[8, 16, 32], depths=[1, 1, 1]),
+}
+# No dropout of attention weights: drawing it costs more than such a small attention itself.
+SMALL_TEXT = {
+    "small-bert": dict(
+        hidden_size=192, num_hidden_layers=2, num_attention_heads=6, intermediate_size=384,
+        attention_probs_dropout_prob=0.0,
+    ),
+    "tiny-bert": dict(
+        hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64,
+        attention_probs_dropout_prob=0.0,
+    ),
+}  # fmt: skip
+# What a model's configuration takes over by the same name.
+_MODEL_FIELDS = ("embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden")
+
+
+def build_tokenizer(config: EncoderConfig, training_texts: Iterable[str]) -> PreTrainedTokenizerBase:
+    """The named text model's own tokenizer, or one learned from the training reports."""
+    if config.text in SMALL_TEXT:
+        return train_tokenizer(training_texts, config.vocab_size, config.max_tokens)
+    return load_tokenizer(config.text, config.max_tokens)
+
+
+def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, **settings) -> MedProbCLIPModel:
+    """A model with fresh heads, on small encoders from scratch or on pretrained backbones.
+
+    `settings` are further fields of `MedProbCLIPConfig`, such as its score. Raises ValueError when one
+    encoder is small and the other pretrained or a backbone cannot do what is asked, OSError when a
+    pretrained one cannot be found.
+    """
+    if (config.vision in SMALL_VISION) != (config.text in SMALL_TEXT):
+        raise ValueError(
+            f"vision '{config.vision}' and text '{config.text}': take both from scratch "
+            f"({', '.join(SMALL_VISION)}; {', '.join(SMALL_TEXT)}) or both pretrained"
+        )
+    settings |= {name: getattr(config, name) for name in _MODEL_FIELDS}
+    if config.vision in SMALL_VISION:
+        model = _small_model(config, tokenizer, settings)
+    else:
+        model = MedProbCLIPModel.from_vision_text_pretrained(config.vision, config.text, **settings)
+    model.freeze(config.freeze)
+    if config.gradient_checkpointing:
+        model.activation_checkpointing_enable()
+    return model
+
+
+def _small_model(
+    config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, settings: dict
+) -> MedProbCLIPModel:
+    vision = ResNetConfig(num_channels=1, layer_type="basic", **SMALL_VISION[config.vision])
+    text = BertConfig(
+        vocab_size=len(tokenizer),
+        max_position_embeddings=config.max_tokens,
+        pad_token_id=tokenizer.pad_token_id,
+        **SMALL_TEXT[config.text],
+    )
+    model = MedProbCLIPModel(MedProbCLIPConfig(vision_config=vision, text_config=text, **settings))
+    # The same attention in plain matrix products: for short texts on a CPU its backward pass is faster than
+    # the fused kernel's.
+    model.text_model.set_attn_implementation("eager")
+    return model

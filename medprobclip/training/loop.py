@@ -1,0 +1,253 @@
+"""The training loop: epochs, validation, the best checkpoint, and a state to resume from."""
+
+from __future__ import annotations
+
+import json
+import math
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pandas as pd
+import torch
+from accelerate import Accelerator
+from accelerate.utils import set_seed
+from torch.optim import Optimizer
+from torch.optim.lr_scheduler import LRScheduler
+from torch.utils.tensorboard import SummaryWriter
+from tqdm import tqdm
+from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
+
+from medprobclip.data.augment import AugmentationConfig, TrainingViews, normalise
+from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset
+from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
+from medprobclip.evaluation.embedding import embed
+from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
+from medprobclip.model import MedProbCLIPModel
+from medprobclip.objectives import ObjectiveConfig, Views, objective_terms
+from medprobclip.processor import MedProbCLIPProcessor
+from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder
+from medprobclip.support.memory import keep_freed_memory
+from medprobclip.support.precision import autocast
+from medprobclip.targets import BatchTargets
+from medprobclip.training.mixing import Mix
+
+
+class TrainingError(RuntimeError):
+    """Training cannot start, resume or go on; the message says what to do."""
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how fast, from which seed; the defaults are those of arXiv 2602.16019."""
+
+    epochs: int = field(default=20, metadata={"help": "passes over the training studies"})
+    batch_size: int = field(default=64, metadata={"help": "studies a step, two views and two sections each"})
+    learning_rate: float = field(default=5e-5, metadata={"help": "peak of AdamW's rate"})
+    weight_decay: float = field(default=1e-4, metadata={"help": "AdamW's decoupled weight decay"})
+    warmup: float = field(default=0.0, metadata={"help": "share of all steps with a rising rate"})
+    clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
+    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
+
+
+def answers(batch: Batch, objective: ObjectiveConfig, reports: ReportSimilarity | None) -> BatchTargets:
+    """What is right, partly right or left out in a batch.
+
+    `reports` are those of the batch's dataset, for soft targets. Raises ValueError when the objective asks
+    for a coding or a similarity that is not there.
+    """
+    similarity = None if reports is None else reports.between(batch.rows).to(batch.images.device)
+    return objective.targets(batch.text_ids, batch.coding, similarity)
+
+
+def encode_views(
+    model: MedProbCLIPModel,
+    batch: Batch,
+    pixels: torch.Tensor,
+    targets: BatchTargets | None = None,
+    sections: int = len(SECTIONS),
+) -> Views:
+    """One forward for all views and one for each of the first sections: pixels `[V, B, 1, S, S]` -> Views.
+
+    The sections differ in length (an impression is short), so each is padded to its own longest text.
+    """
+    with autocast(pixels.device):
+        images = model.encode_image(pixels.flatten(0, 1))
+        texts = batch.sections[:sections]
+        reports = tuple(model.encode_text(t.input_ids, t.attention_mask) for t in texts)
+    return Views(images.chunk(len(pixels)), reports, targets)
+
+
+def train(
+    model: MedProbCLIPModel,
+    tokenizer: PreTrainedTokenizerBase,
+    training_set: StudyDataset,
+    validation_set: StudyDataset,
+    out: Path,
+    config: TrainingConfig | None = None,
+    objective: ObjectiveConfig | None = None,
+    augmentation: AugmentationConfig | None = None,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
+    """Train, keep the epoch with the best validation RSUM, and return the history, one row an epoch.
+
+    Writes `out/checkpoint` (best model and its processor), `out/history.csv`, `out/tensorboard` and, after
+    each epoch, `out/last`, from which an interrupted call goes on exactly where that epoch ended.
+    `on_epoch` is called with the history so far. Raises TrainingError when there are fewer studies than
+    one batch, on several processes, when the objective needs expert codes that the table lacks, or when the
+    loss is no longer finite.
+    """
+    config, objective = config or TrainingConfig(), objective or ObjectiveConfig()
+    accelerator = Accelerator()
+    if accelerator.num_processes > 1:
+        raise TrainingError(
+            "training runs in one process: several would each contrast their own part of the batch only. "
+            "Start it without a distributed launcher"
+        )
+    steps = len(training_set) // config.batch_size
+    if steps == 0:
+        raise TrainingError(
+            f"{len(training_set)} training studies do not fill one batch of {config.batch_size}; "
+            "lower batch_size"
+        )
+    if objective.equal_coding != "negative" and training_set.coding is None:
+        raise TrainingError(
+            f"equal_coding '{objective.equal_coding}' needs expert codes: the training table has no column "
+            "`codes`. Add it, or leave equal_coding at negative"
+        )
+    keep_freed_memory()
+    set_seed(config.seed)
+    model.to(memory_format=torch.channels_last)
+    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    total = steps * config.epochs
+    schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * total), total)
+    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    # Before any state is loaded: a resumed run measures by the untrained encoder, too.
+    try:
+        reports = report_similarity(objective.soft, training_set.reports, model.text_model, tokenizer)
+    except ValueError as error:
+        raise TrainingError(
+            f"soft '{objective.soft}': the training reports are of no use ({error})"
+        ) from error
+
+    history = load_state(accelerator, out)
+    write_history(out, history)
+    if 0 < len(history) < config.epochs:
+        print(f"Resuming after epoch {len(history)} of {config.epochs}")
+    with SummaryWriter(out / "tensorboard", purge_step=len(history) * steps) as writer:
+        loop = EpochLoop(
+            model, accelerator, optimizer, schedule, writer, config, objective,
+            TrainingViews(model.config.image_size, augmentation).to(accelerator.device), reports,
+        )  # fmt: skip
+        for epoch in range(len(history), config.epochs):
+            started = time.perf_counter()
+            row = {"epoch": epoch + 1, **loop.run(training_set, epoch), **validate(model, validation_set)}
+            row["seconds"] = time.perf_counter() - started
+            if row["val_rsum"] > max((past["val_rsum"] for past in history), default=-math.inf):
+                with replaced_folder(out / "checkpoint") as folder:
+                    accelerator.unwrap_model(model).save_pretrained(folder)
+                    MedProbCLIPProcessor.for_model(model.config, tokenizer).save_pretrained(folder)
+            for name in (name for name in row if name.startswith("val_")):
+                writer.add_scalar(name.replace("val_", "validation/"), row[name], (epoch + 1) * steps)
+            history.append(row)
+            save_state(accelerator, out, history)
+            if on_epoch:
+                on_epoch(pd.DataFrame(history))
+    return pd.DataFrame(history)
+
+
+def validate(model: MedProbCLIPModel, dataset: StudyDataset) -> dict[str, float]:
+    """Retrieval on the validation studies: RSUM, and R@10 both ways, in percent points."""
+    embeddings = embed(model, dataset)
+    scores, matches = embeddings.scores(model), embeddings.matches()
+    return {
+        "val_rsum": rsum(scores, matches),
+        "val_R@10_i2t": recall_at(first_match_ranks(scores, matches), 10),
+        "val_R@10_t2i": recall_at(first_match_ranks(scores.T, matches.T), 10),
+    }
+
+
+@dataclass(frozen=True)
+class EpochLoop:
+    """What one pass over the training studies needs."""
+
+    model: MedProbCLIPModel
+    accelerator: Accelerator
+    optimizer: Optimizer
+    schedule: LRScheduler
+    writer: SummaryWriter
+    config: TrainingConfig
+    objective: ObjectiveConfig
+    views: TrainingViews
+    reports: ReportSimilarity | None
+
+    def run(self, dataset: StudyDataset, epoch: int) -> dict[str, float]:
+        """Train for one epoch; returns the mean of every term, the last learning rate, and a and b."""
+        self.model.train()
+        steps = len(dataset) // self.config.batch_size
+        sums: dict[str, float] = {}
+        batches = dataset.batches(self.config.batch_size, self.config.seed, epoch)
+        name = f"epoch {epoch + 1}/{self.config.epochs}"
+        bar = tqdm(batches, name, total=steps, unit="step", mininterval=1)
+        for step, batch in enumerate(bar):
+            terms = self.step(batch)
+            if not math.isfinite(terms["loss"]):
+                raise TrainingError(f"{name}, step {step + 1}: not finite: {terms}; lower learning_rate")
+            for term, value in terms.items():
+                sums[term] = sums.get(term, 0.0) + value
+                self.writer.add_scalar(f"train/{term}", value, epoch * steps + step)
+            bar.set_postfix(loss=f"{terms['loss']:.3f}", refresh=False)
+        return {term: total / steps for term, total in sums.items()} | {
+            "learning_rate": self.schedule.get_last_lr()[0],
+            "scale_a": float(self.model.similarity.a.detach()),
+            "shift_b": float(self.model.similarity.b.detach()),
+        }
+
+    def step(self, batch: Batch) -> dict[str, float]:
+        """One update of the weights; returns the terms of the objective before it."""
+        batch = batch.to(self.accelerator.device)
+        settings, objective = self.model.config, self.objective
+        augmented = self.views(batch.images[: objective.views])
+        pixels = normalise(augmented, settings.image_mean, settings.image_std)
+        targets = answers(batch, objective, self.reports)
+        if objective.mixed_share:
+            mix = Mix.draw(len(batch.rows), objective.mixed_share, settings.image_size)
+            pixels, targets = mix.images(pixels), mix.targets(targets)
+        views = encode_views(self.model, batch, pixels, targets, objective.sections)
+        terms = objective_terms(views, self.model.similarity, objective)
+        self.optimizer.zero_grad()
+        self.accelerator.backward(terms["loss"])
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
+        self.optimizer.step()
+        self.schedule.step()
+        return {name: float(term.detach()) for name, term in terms.items()}
+
+
+def save_state(accelerator: Accelerator, out: Path, history: list[dict]) -> None:
+    """Model, optimizer, schedule, random states and history after an epoch, whole or not at all."""
+    with replaced_folder(out / "last") as folder:
+        accelerator.save_state(str(folder))
+        (folder / "history.json").write_text(json.dumps(history))
+    write_history(out, history)
+
+
+def write_history(out: Path, history: list[dict]) -> None:
+    """`history.csv`, for people; what counts is the copy inside the saved state."""
+    with replaced_file(out / "history.csv") as temporary:
+        pd.DataFrame(history).to_csv(temporary, index=False)
+
+
+def read_history(out: Path) -> pd.DataFrame:
+    """The finished epochs of the run in `out`, one row each, empty before the first."""
+    folder = recovered_folder(Path(out) / "last")
+    return pd.DataFrame(json.loads((folder / "history.json").read_text()) if folder else [])
+
+
+def load_state(accelerator: Accelerator, out: Path) -> list[dict]:
+    """Inverse of `save_state`: restores the state in place and returns the history, empty when fresh."""
+    folder = recovered_folder(out / "last")
+    if folder is None:
+        return []
+    accelerator.load_state(str(folder))
+    return json.loads((folder / "history.json").read_text())

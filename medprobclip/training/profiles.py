@@ -1,0 +1,64 @@
+"""Named sets of the same settings: `smoke` for tests, `demo` for a laptop, `paper` for MIMIC-CXR on a GPU."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass, field, replace
+
+from medprobclip.data.augment import AugmentationConfig
+from medprobclip.evaluation.scaling import ScalingConfig
+from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
+from medprobclip.training.encoders import EncoderConfig
+from medprobclip.training.loop import TrainingConfig
+
+
+@dataclass(frozen=True)
+class Profile:
+    """Everything that decides a run. The defaults of every part are the paper's (arXiv 2602.16019)."""
+
+    name: str
+    encoders: EncoderConfig = EncoderConfig()
+    training: TrainingConfig = TrainingConfig()
+    objective: ObjectiveConfig = ObjectiveConfig()
+    augmentation: AugmentationConfig = AugmentationConfig()
+    scaling: ScalingConfig = ScalingConfig()
+    showcase_px: int = field(default=224, metadata={"help": "edge of the pictures of notebook 01, pixels"})
+    corpus_studies: int | None = field(
+        default=None, metadata={"help": "studies of the default corpus, all when none"}
+    )
+
+    def settings(self) -> dict:
+        """What a training run is known by, ready for JSON: all but the sizes that notebook 07 measures."""
+        return {name: value for name, value in asdict(self).items() if name != "scaling"}
+
+
+PROFILES = {
+    profile.name: profile
+    for profile in (
+        Profile(
+            "smoke",  # every notebook in seconds, for tests: the numbers mean nothing
+            EncoderConfig(
+                "tiny-resnet", "tiny-bert", embed_dim=16, image_size=64, max_tokens=64, vocab_size=800
+            ),
+            TrainingConfig(epochs=2, batch_size=16, learning_rate=1e-3),
+            scaling=ScalingConfig(queries=16, dim=32, galleries=(32, 128, 512)),
+            showcase_px=64,
+            corpus_studies=100,
+        ),
+        Profile(
+            "demo",  # four to seven minutes of training on two CPU cores
+            EncoderConfig("small-resnet", "small-bert", embed_dim=128, image_size=128, max_tokens=128),
+            # Encoders start from nothing, so the rate is 20 times that of fine-tuning, after a warm-up.
+            TrainingConfig(epochs=10, batch_size=64, learning_rate=1e-3, warmup=0.1),
+        ),
+        Profile("paper"),
+    )
+}
+
+
+def get_profile(name: str, objective: str = "medprobclip") -> Profile:
+    """The named profile with the named objective. Raises ValueError that lists the names."""
+    if name not in PROFILES:
+        raise ValueError(f"no profile '{name}'; choose one of {', '.join(PROFILES)}")
+    if objective not in OBJECTIVES:
+        raise ValueError(f"no objective '{objective}'; choose one of {', '.join(OBJECTIVES)}")
+    return replace(PROFILES[name], objective=OBJECTIVES[objective])

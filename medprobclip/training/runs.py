@@ -1,0 +1,231 @@
+"""A run folder: train into it, score its test set once, read it back."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable
+from dataclasses import dataclass
+from itertools import combinations
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from accelerate.utils import set_seed
+from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
+
+from medprobclip.data.assets import cache_folder
+from medprobclip.data.correspondence import same_coding
+from medprobclip.data.dataset import SECTIONS, StudyDataset, has_frontal_view
+from medprobclip.data.images import ImageCache, cache_images
+from medprobclip.data.studies import read_studies
+from medprobclip.evaluation.ceiling import reader_scores
+from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed
+from medprobclip.evaluation.retrieval import read_table, retrieval_table
+from medprobclip.model import MedProbCLIPModel
+from medprobclip.support.files import recovered_folder, write_json
+from medprobclip.training.encoders import build_model, build_tokenizer
+from medprobclip.training.loop import TrainingError, read_history, train
+from medprobclip.training.profiles import Profile
+
+
+def image_folder() -> Path:
+    """Where resized images are kept, one folder a study table; MEDPROBCLIP_IMAGES overrides it."""
+    return Path(os.environ.get("MEDPROBCLIP_IMAGES") or cache_folder() / "images")
+
+
+@dataclass(frozen=True)
+class Table:
+    """A checked study table with its images at one size, and the hash of all that a model sees of it."""
+
+    studies: pd.DataFrame
+    images: ImageCache
+    digest: str
+
+
+def open_table(csv: Path, size_px: int) -> Table:
+    """Read and check a study table and cache its images, square of `size_px`.
+
+    Raises StudyTableError, ImageError.
+    """
+    csv = Path(csv).resolve()
+    studies = read_studies(csv)
+    place = hashlib.sha256(str(csv).encode()).hexdigest()[:16]
+    paths = [path for images in studies["image_paths"] for path in images]
+    images = cache_images(paths, size_px, image_folder() / place)
+    seen = file_hash(csv) + images.fingerprint()
+    return Table(studies, images, hashlib.sha256(seen.encode()).hexdigest())
+
+
+def train_run(
+    train_csv: Path,
+    val_csv: Path,
+    out: Path,
+    profile: Profile,
+    on_epoch: Callable[[pd.DataFrame], None] | None = None,
+) -> pd.DataFrame:
+    """Train a profile's model on two study tables; returns the history, one row an epoch.
+
+    A finished run is read back, an interrupted one resumed. Raises TrainingError when `out` holds a run
+    with other settings or other data (texts or pixels), or when a study or patient is in both tables.
+    """
+    out = Path(out)
+    tables = {
+        "training": open_table(train_csv, profile.encoders.image_size),
+        "validation": open_table(val_csv, profile.encoders.image_size),
+    }
+    check_disjoint({name: table.studies for name, table in tables.items()})
+    claim(out, {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}})
+    if is_finished(out):
+        history = read_history(out)
+        print(f"{out}: {len(history)} epochs are done, reading them back")
+        if on_epoch:
+            on_epoch(history)
+        return history
+    texts = tables["training"].studies[list(SECTIONS)].to_numpy().ravel().tolist()
+    tokenizer = build_tokenizer(profile.encoders, texts)
+    datasets = [StudyDataset(table.studies, table.images, tokenizer) for table in tables.values()]
+    for name, dataset in zip(tables, datasets, strict=True):
+        print(f"{name}: {len(dataset)} studies ({dataset.left_out} without both sections left out)")
+    set_seed(profile.training.seed)  # initial weights
+    try:
+        model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
+    except ValueError as error:  # encoders that do not go together or cannot do what is asked
+        raise TrainingError(str(error)) from error
+    return train(
+        model, tokenizer, *datasets, out,
+        profile.training, profile.objective, profile.augmentation, on_epoch,
+    )  # fmt: skip
+
+
+def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
+    """The best model of a run, in evaluation mode, and its tokenizer. Raises TrainingError without one."""
+    folder = recovered_folder(Path(out) / "checkpoint")
+    if folder is None:
+        raise TrainingError(f"{out} holds no checkpoint; train it first (notebook 03)")
+    model = AutoModel.from_pretrained(folder).eval()
+    model.to(memory_format=torch.channels_last)  # as in training: convolutions are quicker so
+    return model, AutoTokenizer.from_pretrained(folder)
+
+
+def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
+    """Score the test studies with the run's best model; returns the retrieval table and the embeddings.
+
+    Sizes come from the checkpoint. Where the test table has expert `codes`, the retrieval table has mAP@R
+    with equal coding as relevant; where it has the `appearance` of simulated radiographs, the oracle
+    ceiling. The test set is scored once: `metrics.json` and `embeddings.safetensors` in `out` are read back
+    as long as checkpoint and test data are unchanged.
+    Raises TrainingError when the training is not finished: a test set is no guide on the way.
+    """
+    embeddings, dataset, scored = embed_run(out, test_csv)
+    metrics = Path(out) / "metrics.json"
+    if metrics.exists():
+        record = json.loads(metrics.read_text())
+        if record["scored"] == scored:
+            return read_table(record["retrieval"]), embeddings
+    model, _ = load_run(out)
+    retrieval = retrieval_table(
+        embeddings.scores(model), embeddings.matches(), **correspondence(dataset.studies)
+    )
+    rows = json.loads(retrieval.to_json(orient="records"))
+    counts = {
+        "studies": len(dataset),
+        "left_out": dataset.left_out,
+        "without_frontal_view": without_frontal_view(dataset),
+    }
+    write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, **counts, "retrieval": rows})
+    return read_table(rows), embeddings
+
+
+def embed_run(
+    out: Path, csv: Path, name: str = "embeddings"
+) -> tuple[Embeddings, StudyDataset, dict[str, str]]:
+    """Embed a held-out table with the run's best model: embeddings, their studies, and the hashes of both.
+
+    Kept in `out/<name>.safetensors` and read back as long as checkpoint and data are unchanged. Raises
+    TrainingError when the training is not finished.
+    """
+    out = Path(out)
+    if not is_finished(out):
+        raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
+    model, tokenizer = load_run(out)
+    table = open_table(csv, model.config.image_size)
+    dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
+    source = {"checkpoint": file_hash(out / "checkpoint" / "model.safetensors"), "test_data": table.digest}
+    stored = out / f"{name}.safetensors"
+    if Embeddings.source_of(stored) == source:
+        return Embeddings.load(stored), dataset, source
+    print(
+        f"{Path(csv).stem}: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} out, "
+        f"{without_frontal_view(dataset)} without a PA or AP view stand for themselves with another)"
+    )
+    embeddings = embed(model, dataset, progress=True)
+    embeddings.save(stored, source)
+    return embeddings, dataset, source
+
+
+def without_frontal_view(dataset: StudyDataset) -> int:
+    """Studies without a PA or AP radiograph."""
+    return sum(not has_frontal_view(views) for views in dataset.studies["view_names"])
+
+
+def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What a study table knows beyond its wording, for `retrieval_table`: bool and float `[N, N]`.
+
+    `relevant`, equal expert coding, from the column `codes`; `reader`, the scores of a perfect reader, from
+    the column `appearance`. A table without a column lacks its entry.
+    """
+    known = {}
+    if "codes" in studies:
+        ids = same_coding(studies["codes"])
+        known["relevant"] = ids[:, None] == ids
+    if "appearance" in studies:
+        known["reader"] = reader_scores(studies["appearance"].tolist())
+    return known
+
+
+def is_finished(out: Path) -> bool:
+    """Did the training in `out` reach its last epoch?"""
+    path = Path(out) / "settings.json"
+    if not path.exists() or recovered_folder(Path(out) / "checkpoint") is None:
+        return False
+    return len(read_history(out)) == json.loads(path.read_text())["training"]["epochs"]
+
+
+def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
+    """Raise TrainingError when two study tables share a study or a patient (the `patient_id`, if given)."""
+    for column in ("study_id", "patient_id"):
+        ids = {name: set(table[column]) for name, table in tables.items() if column in table}
+        for (a, in_a), (b, in_b) in combinations(ids.items(), 2):
+            if shared := sorted(in_a & in_b):
+                raise TrainingError(
+                    f"{len(shared)} {column} stand in both the {a} and the {b} table, first {shared[0]}. "
+                    "Split by patient: what a model was trained on cannot test it"
+                )
+
+
+def claim(out: Path, wanted: dict) -> None:
+    """Keep `wanted` as the settings of the run in `out`. Raises TrainingError if it has others."""
+    path = out / "settings.json"
+    if not path.exists() or read_history(out).empty:  # nothing is lost before the first epoch ends
+        write_json(path, wanted)
+        return
+    found = json.loads(path.read_text())
+    if found != wanted:
+        changed = [
+            f"{key}: {json.dumps(found.get(key))} -> {json.dumps(wanted.get(key))}"
+            for key in sorted(wanted.keys() | found.keys())
+            if found.get(key) != wanted.get(key)
+        ]
+        raise TrainingError(
+            f"{out} holds a run with other settings or data ({'; '.join(changed)}). "
+            "Choose another folder, or delete this one to train anew"
+        )
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()

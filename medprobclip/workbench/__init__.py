@@ -1,0 +1,1 @@
+"""The notebooks: where things lie, headless runs, one page to send."""

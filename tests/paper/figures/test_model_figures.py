@@ -1,0 +1,116 @@
+"""Figures of one model show the numbers that they are given."""
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import assert_readable, labels_of, legend_of, titles
+
+from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.paper.figures.model import (
+    readability,
+    scaling,
+    training_curves,
+    uncertainty_and_sharing,
+    untrained_similarity,
+)
+
+pytestmark = pytest.mark.filterwarnings("error")
+
+
+def test_untrained_similarity_shows_scores_images_and_headings():
+    scores, images = (
+        np.arange(9.0).reshape(3, 3),
+        np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((8, 8)),
+    )
+    figure = untrained_similarity(scores, images, ["one", "two", "three"])
+    *films, matrix, bar = figure.axes
+    assert [int(film.images[0].get_array().max()) for film in films] == [0, 1, 2]
+    np.testing.assert_array_equal(matrix.images[0].get_array(), scores)
+    assert [label.get_text() for label in matrix.get_xticklabels()] == ["one", "two", "three"]
+    assert len(matrix.patches) == 3  # the pairs
+    assert "score" in bar.get_ylabel()
+    assert_readable(figure)
+
+
+def test_training_curves_show_every_term_and_both_directions():
+    history = pd.DataFrame({"epoch": [1, 2, 3], "val_R@10_i2t": [1.0, 4, 9], "val_R@10_t2i": [2.0, 3, 8]})
+    terms = {"loss": [3.0, 2, 1], "cross_modal": [2.0, 1.5, 0.5], "kl": [0.1, 0.2, 0.3]}
+    left, right = training_curves(history, terms, chance=1.5).axes
+    assert {line.get_label(): list(line.get_ydata()) for line in left.get_lines()} == terms
+    lines = {line.get_label(): list(line.get_ydata()) for line in right.get_lines()}
+    assert lines == {DIRECTIONS["i2t"]: [1, 4, 9], DIRECTIONS["t2i"]: [2, 3, 8], "chance": [1.5, 1.5]}
+    assert right.get_ylim()[0] == 0
+    assert [text.get_text() for text in right.get_legend().get_texts()] == list(lines)
+
+
+def test_uncertainty_shows_medians_with_quartiles():
+    table = pd.DataFrame({
+        "group": ["1", "2 – 4"], "studies": [30, 12], "low": [1.0, 2], "median": [2.0, 3], "high": [5.0, 9],
+    })  # fmt: skip
+    figure = uncertainty_and_sharing(table, table.assign(median=[20.0, 30], low=[10.0, 20], high=[50.0, 90]))
+    for ax, scale in zip(figure.axes, (1, 10), strict=True):
+        (container,) = ax.containers
+        assert (container.lines[0].get_ydata() / scale).tolist() == [2, 3]
+        ends = [segment[:, 1].tolist() for segment in container.lines[2][0].get_segments()]
+        np.testing.assert_allclose(ends, scale * table[["low", "high"]])
+        assert [label.get_text() for label in ax.get_xticklabels()] == ["1\n(n = 30)", "2 – 4\n(n = 12)"]
+    assert_readable(figure)
+
+
+def scaling_rows(memory: list[float]) -> pd.DataFrame:
+    """Three sizes by broadcast (two of them), tiles, search and cosine search; seconds 1, 2, 3 … in order."""
+    sizes = {"broadcast": (10, 40), **dict.fromkeys(("tiles", "search", "cosine search"), (10, 40, 160))}
+    table = pd.DataFrame([(m, n) for m, of in sizes.items() for n in of], columns=["method", "gallery"])
+    compiled = table["method"].isin(["tiles", "search"]) & (table["gallery"] == 160)
+    return table.assign(
+        queries=1000, dim=8, compiled=compiled, seconds=np.arange(1.0, 12), memory_mb=np.resize(memory, 11)
+    )
+
+
+def test_scaling_draws_the_table():
+    table = scaling_rows([5.0, 0.0, float("nan"), 200.0])
+    figure = scaling(table)
+    figure.canvas.draw()
+    for ax, column, floor in zip(figure.axes, ("seconds", "memory_mb"), (0, 1), strict=True):
+        lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
+        for line, (_, rows) in zip(lines, table.groupby("method", sort=False), strict=True):
+            assert line.get_xdata().tolist() == rows["gallery"].tolist()
+            np.testing.assert_array_equal(line.get_ydata(), rows[column].clip(lower=floor))
+        filled = [line for line in ax.get_lines() if line.get_marker() == "o" and line.get_mfc() != "white"]
+        assert [line.get_xdata().tolist() for line in filled if len(line.get_xdata())] == [[160], [160]]
+        guide = next(line for line in ax.get_lines() if line.get_linestyle() == "--")
+        assert len(set((guide.get_ydata() / guide.get_xdata()).round(9))) == 1
+        assert (ax.get_xscale(), ax.get_yscale()) == ("log", "log")
+    assert guide.get_ydata()[-1] == table.query("method == 'tiles'")["memory_mb"].iloc[-1]
+    named = legend_of(figure)
+    assert len(named) == len(set(named)) == 7
+    assert "1,000 queries" in titles(figure.axes)[0]
+
+
+def test_scaling_says_that_memory_is_not_known():
+    figure = scaling(scaling_rows([float("nan")]))
+    figure.canvas.draw()
+    assert figure.axes[1].texts[0].get_text() == "not known on this system"
+
+
+def test_readability_shows_every_kind_with_its_count_and_verdict():
+    table = pd.DataFrame({
+        "kind": ["effusion", "nodule", "scar"], "auroc": [0.95, 0.7, np.nan], "low": [0.9, 0.6, np.nan],
+        "high": [0.99, 0.8, np.nan], "positives": [40, 12, 1], "verdict": ["readable", "small", "subtle"],
+    })  # fmt: skip
+    figure = readability(table, 0.75)
+    ax = figure.axes[0]
+    assert labels_of(ax) == ["effusion", "nodule", "scar"]
+    (counts,) = ax.child_axes
+    assert labels_of(counts) == ["40", "12", "1"]
+    drawn = [(c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]) for c in ax.containers]
+    assert drawn[:2] == [(0.95, 0), (0.7, 1)]
+    assert {"readable", "hard: small", "limit, 0.75"} <= set(legend_of(figure))
+    assert len(legend_of(figure)) == len(set(legend_of(figure)))
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")

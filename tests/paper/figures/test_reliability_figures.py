@@ -1,0 +1,297 @@
+"""Figures of doubt: curves, areas, confidences, calibration and faults are those of their tables."""
+
+from functools import cache
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pandas as pd
+import pytest
+from drawn import (
+    assert_readable,
+    bars,
+    by_method,
+    compared,
+    labels_of,
+    legend_of,
+    points,
+    titles,
+    written,
+)
+from matplotlib.colors import to_rgba
+from matplotlib.figure import Figure
+
+from medprobclip.data.corruptions import CORRUPTIONS
+from medprobclip.evaluation.confidence import LABELS
+from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
+from medprobclip.paper.figures import plots
+from medprobclip.paper.figures.plots import METHOD_COLOURS
+from medprobclip.paper.figures.reliability import (
+    calibration,
+    confidences,
+    corruptions,
+    figure_2,
+    figure_2_areas,
+    robustness,
+)
+from medprobclip.paper.tables.experiments import METHODS, REFERENCE
+from medprobclip.paper.tables.reported import reported
+from medprobclip.paper.tables.robustness import mean_over_corruptions
+
+pytestmark = pytest.mark.filterwarnings("error")
+ALL, ALONE, CONTROL = tuple(METHODS), (REFERENCE,), ("clip",)
+drawn = cache(lambda figure, rows, methods: figure(rows(methods)))
+PANELS = [(direction, k) for direction in DIRECTIONS for k in CUTOFFS]
+
+
+def curve_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
+    """As `reliability_tables.curve_table`."""
+    coverage = np.arange(1, 101) / 100
+    parts = []
+    for panel, (direction, k) in enumerate(PANELS):
+        for i, name in enumerate((*methods, "random", "oracle")):
+            risk = (0.3 + 0.01 * i) * coverage + 0.05 * panel
+            parts.append(
+                pd.DataFrame(
+                    {"direction": direction, "k": k, "method": name, "coverage": coverage, "risk": risk}
+                )
+            )
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("methods", [ALL, ALONE, CONTROL])
+def test_figure_2_draws_every_curve(methods):
+    table = curve_rows(methods)
+    figure = drawn(figure_2, curve_rows, methods)
+    own = METHODS[methods[0]]
+    names = {f"{own}, random order": "random", f"{own}, oracle": "oracle"} | {METHODS[m]: m for m in methods}
+    for ax, (direction, k) in zip(figure.axes, PANELS, strict=True):
+        rows = table[(table["direction"] == direction) & (table["k"] == k)].set_index("method")
+        assert [line.get_label() for line in ax.get_lines()] == list(names)
+        for line in ax.get_lines():
+            curve = rows.loc[names[line.get_label()]]
+            np.testing.assert_allclose(line.get_xdata(), 100 * curve["coverage"])
+            np.testing.assert_array_equal(line.get_ydata(), curve["risk"])
+    assert legend_of(figure) == list(names)
+    frame, _, line = figure.axes[0].get_lines()[:3]
+    assert frame.get_color() == line.get_color() == METHOD_COLOURS[methods[0]]
+    assert (frame.get_linestyle(), line.get_linestyle()) == ("--", "-")
+
+
+def test_figure_2_can_be_read():
+    figure = drawn(figure_2, curve_rows, ALL)
+    assert_readable(figure)
+    assert titles(figure.axes) == [*(f"R@{k}" for k in CUTOFFS), *[""] * 4]
+    rows = [ax.get_ylabel().split("\n")[0] for ax in figure.axes if ax.get_ylabel()]
+    assert rows == list(DIRECTIONS.values())
+
+
+def area_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
+    """As `reliability_tables.area_table`."""
+    parts, paper = [], reported("figure2")
+    for panel, (direction, k) in enumerate(PANELS):
+        rows = compared(by_method(0.9 - 0.05 * panel, 0.01, methods), 0.02)
+        rows = rows.assign(direction=direction, k=k, random=rows["value"] + 0.03)
+        parts.append(rows.assign(reported=[paper.get((name, f"AURC_R@{k}"), np.nan) for name in methods]))
+    return pd.concat(parts, ignore_index=True)
+
+
+@pytest.mark.parametrize("methods", [ALL, ALONE])
+def test_areas_draw_the_table(methods):
+    table = area_rows(methods)
+    figure = drawn(figure_2_areas, area_rows, methods)
+    for ax, (direction, k) in zip(figure.axes, PANELS, strict=True):
+        rows = table[(table["direction"] == direction) & (table["k"] == k)]
+        assert [point[:2] for point in points(ax)] == [(value, y) for y, value in enumerate(rows["value"])]
+        np.testing.assert_allclose(bars(ax), rows[["low", "high"]])
+        if "difference_low" in rows:
+            same = (rows["difference_low"] <= 0) & (rows["difference_high"] >= 0)
+            assert [hollow for *_, hollow in points(ax)] == same.tolist()
+        random = [
+            line for line in ax.get_lines() if line.get_marker() == "|" and line.get_color() == plots.QUIET
+        ]
+        assert [line.get_xdata()[0] for line in random] == rows["random"].tolist()
+        assert [line.get_ydata()[0] for line in random] == list(range(len(rows)))
+        assert written(ax) == [f"{number:.3f}" for number in rows["reported"].dropna()]
+    assert labels_of(figure.axes[0]) == [METHODS[name] for name in methods]
+
+
+def test_areas_can_be_read():
+    figure = drawn(figure_2_areas, area_rows, ALL)
+    assert_readable(figure)
+    assert titles(figure.axes) == [*(f"AURC at R@{k}" for k in CUTOFFS), *[""] * 4]
+    assert [ax.get_ylabel() for ax in figure.axes if ax.get_ylabel()] == list(DIRECTIONS.values())
+    assert len(legend_of(figure)) == len(set(legend_of(figure))) == 4
+
+
+def selective_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
+    """As `reliability_tables.selective_table`; each method chose another confidence, by direction."""
+    names, rows = list(LABELS), []
+    for i, method in enumerate(methods):
+        for j, direction in enumerate(DIRECTIONS):
+            for k in CUTOFFS:
+                for n, name in enumerate(names):
+                    row = {"method": method, "direction": direction, "k": k, "confidence": name}
+                    chosen = n == (i + 2 * j) % len(names)
+                    rows.append(row | {"excess": (0.1 + 0.02 * i + 0.03 * n) / (k + 9), "chosen": chosen})
+    return pd.DataFrame(rows)
+
+
+@pytest.mark.parametrize("methods", [ALL, ALONE])
+def test_confidences_are_filled_where_they_were_chosen(methods):
+    table = selective_rows(methods)
+    figure = drawn(confidences, selective_rows, methods)
+    for ax, (direction, k) in zip(figure.axes, PANELS, strict=True):
+        assert ax.get_yticks().tolist() == list(range(len(LABELS)))
+        for name, marks in zip(methods, ax.collections, strict=True):
+            of = (table["direction"] == direction) & (table["k"] == k) & (table["method"] == name)
+            rows = table[of].set_index("confidence").loc[list(LABELS)]
+            x, y = marks.get_offsets().T
+            np.testing.assert_allclose(x, rows["excess"])
+            np.testing.assert_array_equal(y.round(), np.arange(len(LABELS)))
+            colour = to_rgba(METHOD_COLOURS[name])
+            faces = [colour if chosen else to_rgba("white") for chosen in rows["chosen"]]
+            np.testing.assert_allclose(marks.get_facecolor(), faces)
+            np.testing.assert_allclose(marks.get_edgecolor(), [colour])
+    assert labels_of(figure.axes[0]) == list(LABELS.values())
+    assert legend_of(figure) == [*(METHODS[name] for name in methods), "filled: chosen on validation"]
+
+
+def test_confidences_can_be_read():
+    figure = drawn(confidences, selective_rows, ALL)
+    assert_readable(figure)
+    assert titles(figure.axes) == [*(f"R@{k}" for k in CUTOFFS), *[""] * 4]
+    assert [bool(ax.get_xlabel()) for ax in figure.axes] == [False] * 4 + [True] * 4
+
+
+def calibration_rows(methods: tuple[str, ...] = ALL) -> tuple[pd.DataFrame, pd.DataFrame]:
+    """As the diagrams and the table of notebook 05; some bins of pairs hold no match."""
+    diagrams, errors = [], []
+    for level in ("pairs", "i2t", "t2i"):
+        for i, name in enumerate(("before", "platt", "isotonic")):
+            p = np.geomspace(1e-5, 0.3, 6) if level == "pairs" else np.linspace(0.02, 0.9, 6)
+            share = np.array([0, *p[1:]]) * (1 - 0.2 * i)
+            bins = {"confidence": p, "frequency": share, "low": 0.6 * share, "high": 1e-5 + 1.1 * share}
+            diagrams.append(pd.DataFrame({"level": level, "calibrator": name, **bins}))
+            for j, method in enumerate(methods):
+                row = {"method": method, "level": level, "calibrator": name}
+                errors.append(row | {"ace": 0.4 - 0.1 * i + 0.01 * j, "ace_bias": 0.02 + 0.001 * j})
+    return pd.concat(diagrams, ignore_index=True), pd.DataFrame(errors)
+
+
+drawn_calibration = cache(lambda methods: calibration(*calibration_rows(methods)))
+
+
+@pytest.mark.parametrize("methods", [ALL, ALONE])
+def test_calibration_draws_bins_and_errors(methods):
+    diagrams, table = calibration_rows(methods)
+    figure = drawn_calibration(methods)
+    *panels, last = figure.axes
+    for ax, level in zip(panels, ("pairs", "i2t", "t2i"), strict=True):
+        rows = diagrams[diagrams["level"] == level]
+        assert [container.get_label() for container in ax.containers] == ["as trained", "Platt", "isotonic"]
+        for container, (_, bins) in zip(ax.containers, rows.groupby("calibrator", sort=False), strict=True):
+            np.testing.assert_allclose(container.lines[0].get_xdata().astype(float), bins["confidence"])
+            np.testing.assert_allclose(container.lines[0].get_ydata().astype(float), bins["frequency"])
+            ends = [segment[:, 1] for segment in container.lines[2][0].get_segments()]
+            np.testing.assert_allclose(ends, bins[["low", "high"]])
+        assert ax.get_xscale() == ax.get_yscale() == ("log" if level == "pairs" else "linear")
+    i2t = table[table["level"] == "i2t"]
+    assert [bar.get_width() for bar in last.patches] == [
+        ace for name in ("before", "platt", "isotonic") for ace in i2t[i2t["calibrator"] == name]["ace"]
+    ]
+    by_chance = [line.get_xdata().tolist() for line in last.get_lines() if line.get_marker() == "|"]
+    assert by_chance == [i2t[i2t["calibrator"] == "platt"]["ace_bias"].tolist()] * 3
+    assert labels_of(last) == [METHODS[name] for name in methods]
+    assert legend_of(figure) == ["as trained", "Platt", "isotonic", "of right probabilities, by chance"]
+
+
+def test_calibration_can_be_read():
+    figure = drawn_calibration(ALL)
+    assert_readable(figure)
+    assert all(titles(figure.axes))
+
+
+@pytest.mark.parametrize("n", [11, 1])
+def test_corruptions_show_every_picture(n):
+    labels = [corruption.label for corruption in CORRUPTIONS.values()][:n]
+    pictures = np.arange(n * 6, dtype=np.uint8).reshape(n, 6, 1, 1) * np.ones((1, 1, 8, 8), np.uint8)
+    figure = corruptions(pictures, labels)
+    shown = [ax for sub in figure.subfigs for ax in sub.axes if ax.images]
+    assert [int(ax.images[0].get_array().max()) for ax in shown] == list(range(n * 6))
+    assert all(ax.axison for ax in shown)
+    assert [ax.get_ylabel().replace("\n", " ") for ax in shown if ax.get_ylabel()] == labels
+    above = ["none", *(f"severity {severity}" for severity in range(1, 6))]
+    assert [title for title in titles(shown) if title] == above * (1 if n == 1 else 2)
+
+
+def fault_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
+    """As `robustness.robustness_table`."""
+    rows = []
+    for i, method in enumerate(methods):
+        for j, corruption in enumerate(("none", *CORRUPTIONS)):
+            for severity in range(6)[:1] if corruption == "none" else range(6)[1:]:
+                values = {
+                    "recall": 10 - severity + 0.1 * i + 0.01 * j,
+                    "aurc": 0.8 + 0.03 * severity + 0.001 * i,
+                    "variance": 1 + 0.01 * severity * (i - 1),
+                }
+                row = {"method": method, "corruption": corruption, "severity": severity, **values}
+                row |= {f"{name}_low": 0.9 * value for name, value in values.items()}
+                row |= {f"{name}_high": 1.1 * value for name, value in values.items()}
+                rows.append(row | {"detects": 0.5 + 0.02 * severity * i})
+    return pd.DataFrame(rows)
+
+
+@cache
+def drawn_robustness(methods: tuple[str, ...]) -> Figure:
+    table = fault_rows(methods)
+    labels = {name: corruption.label for name, corruption in CORRUPTIONS.items()}
+    return robustness(table, mean_over_corruptions(table), labels)
+
+
+@pytest.mark.parametrize("methods", [ALL, ALONE])
+def test_robustness_draws_both_tables(methods):
+    table = fault_rows(methods)
+    average = mean_over_corruptions(table)
+    figure = drawn_robustness(methods)
+    top, bottom = figure.subfigs
+    for ax, column in zip(top.axes, ("recall", "aurc", "variance", "detects"), strict=True):
+        lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
+        for name, line in zip(methods, lines, strict=True):
+            rows = average[average["method"] == name]
+            assert line.get_xdata().tolist() == list(range(6))
+            np.testing.assert_allclose(line.get_ydata(), rows[column])
+        assert not ax.collections
+    assert [line.get_ydata()[0] for line in top.axes[3].get_lines() if line.get_linestyle() == "--"] == [0.5]
+    for row, column in zip((bottom.axes[:11], bottom.axes[11:]), ("recall", "detects"), strict=True):
+        for ax, corruption in zip(row, CORRUPTIONS, strict=True):
+            lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
+            for name, line in zip(methods, lines, strict=True):
+                of = (table["method"] == name) & table["corruption"].isin(["none", corruption])
+                assert line.get_xdata().tolist() == list(range(6))
+                np.testing.assert_array_equal(line.get_ydata(), table[of][column])
+            assert len(ax.collections) == (len(methods) if column == "recall" else 0)  # bands
+    assert titles(bottom.axes) == [*(corruption.label for corruption in CORRUPTIONS.values()), *[""] * 11]
+    assert legend_of(figure) == [METHODS[name] for name in methods]
+
+
+def test_robustness_can_be_read():
+    figure = drawn_robustness(ALL)
+    assert_readable(figure)
+    top, bottom = figure.subfigs
+    assert titles(top.axes) == [
+        "R@10, %, mean of both directions",
+        "AURC at R@10, image to text",
+        "mean total variance, 1 = no fault",
+        "AUROC of the variance for a fault",
+    ]
+    assert [ax.get_ylabel() for ax in bottom.axes if ax.get_ylabel()] == [
+        "R@10, %",
+        "AUROC of the\nvariance for a fault",
+    ]
+
+
+@pytest.fixture(autouse=True)
+def _close():
+    yield
+    plt.close("all")

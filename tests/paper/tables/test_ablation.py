@@ -1,0 +1,110 @@
+"""One change at a time: every row against its definition, and the two scores that need no training."""
+
+import numpy as np
+import pytest
+from test_comparison import made_result, made_truth
+
+from medprobclip.evaluation.reliability import risk_coverage
+from medprobclip.evaluation.resampling import resampled_means
+from medprobclip.evaluation.retrieval import expected_map_at_r, rsum
+from medprobclip.paper.tables.ablation import ablation_table, variant_labels
+from medprobclip.paper.tables.experiments import ABLATION
+from medprobclip.similarity import SCORES
+
+VALUES = ["difference", "difference_low", "difference_high", "p"]
+
+
+@pytest.fixture(scope="module")
+def results():
+    """The variants in another order than that of the table, one worse, one with fixed variances."""
+    truth = made_truth(40)
+    return {
+        "fixed-variance": [made_result(truth, 1.5, seed=1, fixed=True)],
+        "medprobclip": [made_result(truth, 0.5, seed=0)],
+        "no-intra-modal": [made_result(truth, 6.0, seed=0)],
+    }
+
+
+@pytest.fixture(scope="module")
+def plain(results):
+    return ablation_table(results)
+
+
+@pytest.fixture(scope="module")
+def table(plain):
+    return plain.set_index(["metric", "method"]).sort_index()
+
+
+def test_rows_in_the_order_of_the_ablation(plain):
+    trained = ["medprobclip", "no-intra-modal", "fixed-variance"]
+    rescored = ["rescored-csd", "rescored-cosine"]
+    order = [(m, name) for m in ("RSUM", "mAP@R") for name in (*trained, *rescored)]
+    order += [("AURC", name) for name in trained]
+    assert list(plain[["metric", "method"]].itertuples(index=False, name=None)) == order
+    assert (plain["seeds"] == 1).all()
+
+
+def test_values_are_those_of_each_run(results, table):
+    for name, (run,) in results.items():
+        relevant = run.truth.relevant
+        precision = np.mean([expected_map_at_r(s, relevant) for s in (run.scores, run.scores.T)])
+        assert table.loc[("RSUM", name), "value"] == pytest.approx(rsum(run.scores, run.truth.matches))
+        assert table.loc[("mAP@R", name), "value"] == pytest.approx(precision)
+        areas = [risk_coverage(-run.total_variance[d], run.ranks[d] > 10).aurc for d in ("i2t", "t2i")]
+        assert table.loc[("AURC", name), "value"] == pytest.approx(np.mean(areas))
+    assert table.loc[("RSUM", "no-intra-modal"), "difference_high"] < 0
+
+
+def test_rescored_rows_score_the_references_gaussians(results, table):
+    (run,) = results["medprobclip"]
+    for score in ("csd", "cosine"):
+        scores = SCORES[score](run.embeddings.image, run.embeddings.report).numpy()
+        row = table.loc[("RSUM", f"rescored-{score}")]
+        assert row["value"] == pytest.approx(rsum(scores, run.truth.matches))
+        precision = np.mean([expected_map_at_r(s, run.truth.relevant) for s in (scores, scores.T)])
+        assert table.loc[("mAP@R", f"rescored-{score}"), "value"] == pytest.approx(precision)
+        assert row["part"] == "score, after training"
+        assert row["difference"] == pytest.approx(row["value"] - table.loc[("RSUM", "medprobclip"), "value"])
+
+
+def test_fixed_variances_know_nothing_of_their_errors(results, table):
+    """All queries are equally sure: the risk is the error rate at every coverage."""
+    (run,) = results["fixed-variance"]
+    rate = np.mean([run.ranks[d] > 10 for d in ("i2t", "t2i")])
+    assert 0 < rate < 1
+    assert table.loc[("AURC", "fixed-variance"), "value"] == pytest.approx(rate)
+    rows = np.random.default_rng((0, 0)).integers(0, 40, (2000, 40))
+    drawn = np.mean([(run.ranks[d] > 10)[rows].mean(1) for d in ("i2t", "t2i")], axis=0)
+    row = table.loc[("AURC", "fixed-variance")]
+    np.testing.assert_allclose((row["low"], row["high"]), np.percentile(drawn, [2.5, 97.5]))
+
+
+def test_intervals_and_differences_redraw_the_studies(results, table):
+    """Both queries of a study are drawn together, and the same studies for every variant."""
+    hits = {
+        name: sum(100.0 * (run.ranks[d] <= k) for d in ("i2t", "t2i") for k in (1, 5, 10, 100))
+        for name, (run,) in results.items()
+    }
+    row = table.loc[("RSUM", "fixed-variance")]
+    one, other = (resampled_means(hits[name][None]) for name in ("fixed-variance", "medprobclip"))
+    np.testing.assert_allclose((row["low"], row["high"]), np.percentile(one, [2.5, 97.5]))
+    expected = np.percentile(one - other, [2.5, 97.5])
+    np.testing.assert_allclose((row["difference_low"], row["difference_high"]), expected)
+    assert table.loc[[("RSUM", "medprobclip"), ("AURC", "medprobclip")], VALUES].isna().all(axis=None)
+
+
+def test_labels_say_what_was_changed(plain):
+    assert variant_labels(plain) == {
+        "medprobclip": "MedProbCLIP",
+        "no-intra-modal": ": ".join(ABLATION["no-intra-modal"][:2]),
+        "fixed-variance": ": ".join(ABLATION["fixed-variance"][:2]),
+        "rescored-csd": "score, after training: CSD",
+        "rescored-cosine": "score, after training: cosine of the means",
+    }
+
+
+def test_the_reference_alone_is_rescored(results):
+    table = ablation_table({"medprobclip": results["medprobclip"]})
+    assert table["method"].tolist() == 2 * ["medprobclip", "rescored-csd", "rescored-cosine"] + [
+        "medprobclip"
+    ]

@@ -1,0 +1,98 @@
+"""One command trains the methods, runs every notebook from top to bottom, and writes figures and report."""
+
+import json
+
+import nbformat
+import pandas as pd
+import pytest
+
+import medprobclip.paper.reproduce
+from medprobclip.paper.figures import catalogue as figures
+from medprobclip.paper.figures.gallery import gallery
+from medprobclip.paper.reproduce import parser, reproduce
+from medprobclip.paper.tables.experiments import METHODS, comparison
+from medprobclip.training.profiles import get_profile
+from medprobclip.training.runs import is_finished
+from medprobclip.workbench.headless import ROOT
+from medprobclip.workbench.workspace import NotebookParameters
+
+
+@pytest.fixture(scope="module")
+def workspace(tmp_path_factory):
+    """A root of its own, so that the user's data, runs and figures stay as they are."""
+    root = tmp_path_factory.mktemp("root")
+    (root / "notebooks").symlink_to(ROOT / "notebooks")
+    (root / "figures").mkdir()
+    (root / "figures" / "readability.csv").write_text((ROOT / "figures" / "readability.csv").read_text())
+    return reproduce(NotebookParameters("smoke", root=str(root), publish=True))
+
+
+def test_every_notebook_ran_and_ends_in_a_picture(workspace):
+    names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
+    assert {path.name for path in workspace.notebooks.glob("*.ipynb")} == names
+    assert len(names) == 7
+    for name in names:
+        cells = [c for c in nbformat.read(workspace.notebooks / name, 4).cells if c.cell_type == "code"]
+        assert all(cell.execution_count for cell in cells)
+        assert any("image/png" in output.get("data", {}) for output in cells[-1].outputs), name
+
+
+def test_every_notebook_is_short():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = [c.source.splitlines() for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+        assert 6 <= len(cells) <= 12, path.name
+        own = [[line for line in lines if " import " not in f" {line}"] for lines in cells]
+        assert max(map(len, own)) <= 24, path.name
+
+
+def test_every_figure_was_written(workspace):
+    assert workspace.figures == workspace.root / "figures"
+    for name in (name for name, entry in figures.FIGURES.items() if entry.maker[0].isdigit()):
+        assert (workspace.figures / f"{name}.png").stat().st_size > 5000
+        assert (workspace.figures / f"{name}.csv").stat().st_size > 20
+
+
+def test_the_run_holds_what_the_design_promises(workspace):
+    written = {path.name for path in workspace.run.iterdir()}
+    assert {"checkpoint", "metrics.json", "embeddings.safetensors", "history.csv", "tensorboard"} <= written
+    record = json.loads((workspace.run / "metrics.json").read_text())
+    assert {row["queries"] for row in record["retrieval"] if row["metric"] == "R@10"} == {20}
+
+
+def test_all_methods_were_trained_alike_and_compared(workspace):
+    runs = comparison(get_profile("smoke"))
+    assert all(is_finished(workspace.runs / run.folder) for run in runs)
+    settings = [json.loads((workspace.runs / run.folder / "settings.json").read_text()) for run in runs]
+    assert len({json.dumps(s.pop("objective")) for s in settings}) == len(METHODS)
+    assert all(s == settings[0] for s in settings)  # data, encoders, steps, seed
+    table = pd.read_csv(workspace.figures / "table_1.csv")
+    assert set(table["method"]) == {*METHODS, "random", "ceiling"}
+
+
+def test_report_and_gallery_are_there(workspace):
+    page = workspace.report.read_text(encoding="utf-8")
+    assert workspace.report == workspace.root / "runs/smoke/report/index.html"
+    assert page.count("data:image/png;base64") >= 10
+    text = (workspace.figures / "README.md").read_text(encoding="utf-8")
+    assert text == gallery(workspace.figures)
+
+
+def test_a_second_call_trains_nothing(workspace, monkeypatch):
+    monkeypatch.setattr(medprobclip.paper.reproduce, "run_notebooks", lambda parameters, only: workspace)
+    monkeypatch.setattr("medprobclip.training.runs.train", lambda *_, **__: pytest.fail("trained again"))
+    reproduce(NotebookParameters("smoke", root=str(workspace.root)))
+
+
+def test_only_the_demo_publishes(monkeypatch):
+    asked = []
+    monkeypatch.setattr(
+        medprobclip.paper.reproduce, "reproduce", lambda p, full: asked.append((p, full)) or p.workspace()
+    )
+    for arguments in ([], ["--profile", "smoke", "--full"]):
+        monkeypatch.setattr("sys.argv", ["reproduce", *arguments])
+        medprobclip.paper.reproduce.main()
+    assert [(p.profile, p.publish, full) for p, full in asked] == [
+        ("demo", True, False),
+        ("smoke", False, True),
+    ]
+    assert parser().parse_args([]).profile == NotebookParameters.profile

@@ -1,0 +1,37 @@
+"""Files and folders appear whole or not at all."""
+
+import pytest
+
+from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder
+
+
+def test_a_file_is_kept_when_writing_its_successor_fails(tmp_path):
+    path = tmp_path / "a.txt"
+    path.write_text("old")
+    with pytest.raises(ZeroDivisionError), replaced_file(path) as temporary:
+        temporary.write_text(f"ne{1 / 0}")
+    assert path.read_text() == "old"
+    with replaced_file(path) as temporary:
+        temporary.write_text("new")
+    assert path.read_text() == "new"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_folder_is_kept_when_filling_its_successor_fails(tmp_path):
+    path = tmp_path / "state"
+    with replaced_folder(path) as temporary:
+        (temporary / "x").write_text("1")
+    with pytest.raises(ZeroDivisionError), replaced_folder(path) as temporary:
+        (temporary / "x").write_text(f"2{1 / 0}")
+    assert (path / "x").read_text() == "1"
+    with replaced_folder(path) as temporary:
+        (temporary / "y").write_text("3")
+    assert [file.name for file in path.iterdir()] == ["y"]
+
+
+def test_a_stop_between_the_two_renames_is_mended(tmp_path):
+    (tmp_path / "state.old").mkdir()
+    (tmp_path / "state.old" / "x").write_text("1")
+    assert recovered_folder(tmp_path / "state") == tmp_path / "state"
+    assert (tmp_path / "state" / "x").read_text() == "1"
+    assert recovered_folder(tmp_path / "other") is None

@@ -1,0 +1,123 @@
+"""Encoders from scratch and by name."""
+
+import dataclasses
+
+import pytest
+import torch
+from transformers import BertConfig, BertModel, HfArgumentParser, ViTConfig, ViTModel
+
+from medprobclip.data.tokenizer import train_tokenizer
+from medprobclip.model import MedProbCLIPConfig
+from medprobclip.training.encoders import EncoderConfig, build_model, build_tokenizer
+
+TEXTS = ["No effusion.", "The heart is large."]
+
+
+def test_small_encoders_from_scratch():
+    config = EncoderConfig(
+        "small-resnet", "small-bert", embed_dim=32, image_size=64, max_tokens=16, vocab_size=60
+    )
+    tokenizer = build_tokenizer(config, TEXTS)
+    model = build_model(config, tokenizer).eval()
+    tokens = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    image, report = model(torch.zeros(2, 1, 64, 64), tokens["input_ids"], tokens["attention_mask"])
+    assert image.shape == report.shape == (2, 32)
+
+
+def test_pretrained_encoders_from_folders(tmp_path):
+    """What a hub name does with a network, a folder does without."""
+    text = BertConfig(
+        vocab_size=60, hidden_size=16, num_hidden_layers=1, num_attention_heads=2, intermediate_size=32
+    )
+    vision = ViTConfig(
+        image_size=32,
+        patch_size=16,
+        hidden_size=16,
+        num_hidden_layers=1,
+        num_attention_heads=2,
+        intermediate_size=32,
+    )
+    BertModel(text).save_pretrained(tmp_path / "text")
+    train_tokenizer(TEXTS, 60, 16).save_pretrained(tmp_path / "text")
+    ViTModel(vision).save_pretrained(tmp_path / "vision")
+    config = EncoderConfig(str(tmp_path / "vision"), str(tmp_path / "text"), embed_dim=8, image_size=32)
+    tokenizer = build_tokenizer(config, [])
+    model = build_model(config, tokenizer).eval()
+    tokens = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    image, report = model(torch.zeros(2, 1, 32, 32), tokens["input_ids"], tokens["attention_mask"])
+    assert image.shape == report.shape == (2, 8)
+
+
+def test_half_pretrained_is_refused():
+    tokenizer = train_tokenizer(TEXTS, 60, 16)
+    with pytest.raises(ValueError, match="both from scratch"):
+        build_model(EncoderConfig(vision="tiny-resnet"), tokenizer)
+
+
+def tiny(**settings):
+    config = EncoderConfig(
+        "tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=16, vocab_size=60, **settings
+    )
+    tokenizer = build_tokenizer(config, TEXTS)
+    torch.manual_seed(0)
+    return config, tokenizer
+
+
+def test_defaults_are_those_of_the_model():
+    model = MedProbCLIPConfig()
+    shared = [field for field in dataclasses.fields(EncoderConfig) if hasattr(model, field.name)]
+    assert {field.name for field in shared} == {
+        "embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden",
+    }  # fmt: skip
+    assert {field.name: field.default for field in shared} == {
+        field.name: getattr(model, field.name) for field in shared
+    }
+
+
+def test_every_setting_reaches_the_model():
+    config, tokenizer = tiny(vision_pooling="own", text_pooling="mean", head_hidden=20)
+    model = build_model(config, tokenizer, score="csd", similarity_scale=5.0, unit_mean=True)
+    for name in ("vision_pooling", "text_pooling", "head_hidden", "embed_dim", "image_size"):
+        assert getattr(model.config, name) == getattr(config, name)
+    assert model.similarity.score == "csd"
+    assert model.similarity.a.item() == pytest.approx(5)
+    assert model.vision_head.unit_mean
+    assert model.text_head.linear.in_features == 20
+
+
+@torch.no_grad()
+def test_a_fixed_variance_as_asked():
+    config, tokenizer = tiny()
+    model = build_model(config, tokenizer, learned_variance=False).eval()
+    tokens = tokenizer(TEXTS, padding=True, return_tensors="pt")
+    image, report = model(torch.randn(2, 1, 32, 32), tokens["input_ids"], tokens["attention_mask"])
+    assert image.shape == report.shape == (2, 8)
+    for gaussian, head in ((image, model.vision_head), (report, model.text_head)):
+        assert (gaussian.log_var == 0).all()
+        assert head.linear.out_features == 8
+    learned = build_model(config, tokenizer)
+    assert learned.vision_head.linear.out_features == learned.text_head.linear.out_features == 16
+
+
+@pytest.mark.parametrize("which", ["none", "vision", "text", "both"])
+def test_frozen_as_asked(which):
+    model = build_model(*tiny(freeze=which))
+    for part in ("vision", "text"):
+        learns = {parameter.requires_grad for parameter in getattr(model, f"{part}_model").parameters()}
+        assert learns == {which not in (part, "both")}
+        assert all(parameter.requires_grad for parameter in getattr(model, f"{part}_head").parameters())
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_gradient_checkpointing_as_asked(asked):
+    model = build_model(*tiny(gradient_checkpointing=asked))
+    assert model.text_model.is_activation_checkpointing is asked
+
+
+def test_the_command_line_knows_every_field():
+    (config,) = HfArgumentParser(EncoderConfig).parse_args_into_dataclasses(
+        ["--head_hidden", "64", "--freeze", "both", "--gradient_checkpointing", "--text_pooling", "mean"]
+    )
+    assert config == EncoderConfig(
+        head_hidden=64, freeze="both", gradient_checkpointing=True, text_pooling="mean"
+    )

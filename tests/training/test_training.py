@@ -1,0 +1,240 @@
+"""Training learns, resumes exactly where it was stopped, and refuses what it cannot do."""
+
+from dataclasses import replace
+
+import numpy as np
+import pandas as pd
+import pytest
+import torch
+from sklearn.feature_extraction.text import TfidfVectorizer
+
+from medprobclip.data.dataset import StudyDataset
+from medprobclip.data.report_similarity import tfidf
+from medprobclip.data.tokenizer import train_tokenizer
+from medprobclip.evaluation.embedding import embed
+from medprobclip.evaluation.retrieval import first_match_ranks
+from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
+from medprobclip.similarity import SCORES
+from medprobclip.training import loop
+from medprobclip.training.loop import TrainingError, answers, read_history, validate
+from medprobclip.training.runs import evaluate_run, file_hash, load_run, open_table, train_run
+
+
+@pytest.fixture(scope="module")
+def finished(study_tables, tiny_profile, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run")
+    longer = replace(tiny_profile, training=replace(tiny_profile.training, epochs=6))
+    history = train_run(study_tables["train"], study_tables["validate"], out, longer)
+    return out, history, longer
+
+
+def test_training_learns(finished):
+    _, history, _ = finished
+    assert len(history) == 6
+    assert history["image_text"].iloc[-1] < history["image_text"].iloc[0] - 0.2
+
+
+def test_loss_is_the_weighted_sum_of_its_terms(finished):
+    _, history, profile = finished
+    total = history["image_text"] + history["image_image"] + 0.1 * history["text_text"]
+    total += 1e-4 * (history["kl_image"] + history["kl_text"])
+    pd.testing.assert_series_equal(history["loss"], total, check_names=False)
+
+
+def test_learning_rate_decays_to_zero(finished):
+    _, history, _ = finished
+    assert history["learning_rate"].is_monotonic_decreasing
+    assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
+
+
+def test_the_checkpoint_changes_exactly_when_validation_improves(finished, study_tables, tmp_path):
+    _, _, profile = finished
+    hashes = []
+
+    def look(history):
+        hashes.append(file_hash(tmp_path / "checkpoint" / "model.safetensors"))
+
+    history = train_run(study_tables["train"], study_tables["validate"], tmp_path, profile, look)
+    improved = history["val_rsum"] > history["val_rsum"].cummax().shift(fill_value=-1)
+    assert improved.sum() >= 2  # else the test says little
+    assert [a != b for a, b in zip(["", *hashes], hashes, strict=False)] == improved.tolist()
+
+
+def test_validation_numbers_are_those_of_the_model(finished, study_tables):
+    out, _, profile = finished
+    model, tokenizer = load_run(out)
+    table = open_table(study_tables["validate"], profile.encoders.image_size)
+    dataset = StudyDataset(table.studies, table.images, tokenizer)
+    embeddings = embed(model, dataset)
+    ranks = first_match_ranks(embeddings.scores(model).T, embeddings.matches())
+    assert validate(model, dataset)["val_R@10_t2i"] == pytest.approx(100 * (ranks <= 10).mean())
+
+
+TERMS = {
+    "medprobclip": {"image_text", "image_image", "text_text", "kl_image", "kl_text"},
+    "medprobclip-soft": {"image_text", "image_image", "text_text", "kl_image", "kl_text"},
+    "clip": {"image_text"},
+    "cxr-clip": {"image_text", "image_image", "text_text"},
+    "pcme++": {"image_text", "kl_image", "kl_text", "pseudo_positive"},
+}
+
+
+@pytest.mark.parametrize("name", OBJECTIVES)
+def test_one_word_switches_the_objective(study_tables, tiny_profile, tmp_path, name):
+    """The same encoders, data and evaluation, trained and scored with each."""
+    profile = replace(tiny_profile, objective=OBJECTIVES[name])
+    history = train_run(study_tables["train"], study_tables["validate"], tmp_path, profile)
+    other = {"epoch", "loss", "learning_rate", "scale_a", "shift_b", "seconds"}
+    terms = {column for column in history if not column.startswith("val_")} - other
+    assert terms == TERMS[name]
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+    table, embeddings = evaluate_run(tmp_path, study_tables["test"])
+    model, _ = load_run(tmp_path)
+    assert model.config.score == model.similarity.score == OBJECTIVES[name].score
+    assert float(model.similarity.a.detach()) == pytest.approx(OBJECTIVES[name].scale, rel=0.2)
+    scores = SCORES[model.config.score](embeddings.image, embeddings.report)
+    logits = model.similarity.a * scores + model.similarity.b
+    np.testing.assert_allclose(embeddings.scores(model), logits.detach(), rtol=1e-4, atol=1e-4)
+    assert table["value"].notna().all()
+    lengths = embeddings.image.mean.norm(dim=1)
+    assert torch.allclose(lengths, torch.ones(12)) == (name == "pcme++")
+
+
+def test_only_what_the_objective_uses_is_encoded(study_tables, tiny_profile, tmp_path, monkeypatch):
+    seen = []
+    encode = loop.encode_views
+
+    def look(model, batch, pixels, targets, sections):
+        views = encode(model, batch, pixels, targets, sections)
+        seen.append((len(pixels), len(views.images), len(views.reports)))
+        return views
+
+    monkeypatch.setattr(loop, "encode_views", look)
+    for name, expected in {"clip": (1, 1, 1), "medprobclip": (2, 2, 2)}.items():
+        seen.clear()
+        profile = replace(tiny_profile, objective=OBJECTIVES[name])
+        train_run(study_tables["train"], study_tables["validate"], tmp_path / name, profile)
+        assert set(seen) == {expected}
+
+
+def test_answers_follow_the_rows_of_the_batch(study_tables, tiny_profile):
+    """Wording, coding and similarity of every pair, looked up one by one in the table."""
+    table = open_table(study_tables["train"], tiny_profile.encoders.image_size)
+    codes = [(("a", "b"), ("b", "a"), ("c",))[i % 3] for i in range(40)]
+    texts = table.studies["findings"] + " " + table.studies["impression"]
+    tokenizer = train_tokenizer(texts, 100, 32)
+    dataset = StudyDataset(table.studies.assign(codes=codes), table.images, tokenizer)
+    batch = next(dataset.batches(40, seed=0, epoch=0))
+    objective = ObjectiveConfig(soft="tfidf", equal_coding="ignored", soft_threshold=0.2, soft_power=1.5)
+    targets = answers(batch, objective, tfidf(dataset.reports)).text_text
+    vectors = TfidfVectorizer(sublinear_tf=True).fit_transform(texts).toarray()
+    kinds = set()
+    for i, a in enumerate(batch.rows.tolist()):
+        for j, b in enumerate(batch.rows.tolist()):
+            row, other = dataset.studies.iloc[a], dataset.studies.iloc[b]
+            cosine = float(vectors[a] @ vectors[b])
+            if any(row[name] == other[name] for name in ("findings", "impression")):
+                expected, kind = (1.0, True), "right"
+            elif set(row["codes"]) == set(other["codes"]):
+                expected, kind = (0.0, False), "left out"
+            else:
+                expected, kind = (cosine**1.5 if cosine >= 0.2 else 0.0, True), "soft"
+            found = float(targets.weights[i, j]), bool(targets.counted[i, j])
+            assert found == (pytest.approx(expected[0], abs=1e-5), expected[1])
+            kinds.add(kind)
+    assert len(kinds) == 3
+
+
+def test_coding_without_codes_is_refused(study_tables, tiny_profile, tmp_path):
+    coded = replace(tiny_profile, objective=ObjectiveConfig(equal_coding="positive"))
+    with pytest.raises(TrainingError, match="'positive' needs expert codes.*no column `codes`"):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, coded)
+
+
+class Interrupted(Exception):
+    """Stands for a pressed Ctrl-C or a power cut."""
+
+
+@pytest.mark.parametrize("name", ["medprobclip", "pcme++", "medprobclip-soft"])
+def test_an_interrupted_run_ends_like_an_uninterrupted_one(finished, study_tables, tmp_path, name):
+    """Also where samples are mixed at random, or targets come from the untrained encoder."""
+    _, history, profile = finished
+    tables = study_tables["train"], study_tables["validate"]
+    if name != "medprobclip":
+        objective = OBJECTIVES[name]
+        objective = replace(objective, soft="encoder") if "soft" in name else objective
+        profile = replace(profile, objective=objective, training=replace(profile.training, epochs=4))
+        history = train_run(*tables, tmp_path / "whole", profile)
+
+    def stop_in_the_middle(rows):
+        if len(rows) == 3:
+            raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train_run(*tables, tmp_path / "run", profile, stop_in_the_middle)
+    assert len(read_history(tmp_path / "run")) == 3
+    resumed = train_run(*tables, tmp_path / "run", profile)
+    same = [name for name in history.columns if name != "seconds"]
+    pd.testing.assert_frame_equal(resumed[same], history[same], rtol=1e-4)
+
+
+def test_a_stop_within_an_epoch_loses_only_that_epoch(study_tables, tiny_profile, tmp_path, monkeypatch):
+    step, calls = loop.EpochLoop.step, []
+
+    def stop_at_the_eighth(self, batch):
+        calls.append(1)
+        if len(calls) == 8:  # five steps an epoch
+            raise Interrupted
+        return step(self, batch)
+
+    monkeypatch.setattr(loop.EpochLoop, "step", stop_at_the_eighth)
+    with pytest.raises(Interrupted):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+    assert len(read_history(tmp_path)) == 1
+    calls.clear()
+    calls.extend([1] * 8)
+    assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)) == 3
+    assert len(calls) == 8 + 2 * 5
+
+
+def test_a_stop_while_the_last_state_is_put_in_place_loses_nothing(
+    study_tables, tiny_profile, tmp_path, monkeypatch
+):
+    """The state stands, history.csv does not yet: the run counts as finished all the same."""
+    write = loop.write_history
+
+    def stop_at_the_last(out, history):
+        if len(history) == 3:
+            raise Interrupted
+        write(out, history)
+
+    monkeypatch.setattr(loop, "write_history", stop_at_the_last)
+    with pytest.raises(Interrupted):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+    monkeypatch.setattr(loop.EpochLoop, "run", lambda *_: pytest.fail("trained again"))
+    assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)) == 3
+
+
+def test_a_first_epoch_guards_its_settings(study_tables, tiny_profile, tmp_path, monkeypatch):
+    """Stopped right after the first state was saved: other settings must not resume from it."""
+    monkeypatch.setattr(loop, "write_history", lambda out, history: 1 / (1 - len(history)))
+    with pytest.raises(ZeroDivisionError):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+    other = replace(tiny_profile, training=replace(tiny_profile.training, learning_rate=1e-4))
+    with pytest.raises(TrainingError, match="other settings"):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, other)
+
+
+def test_a_loss_that_is_not_finite_stops_training(study_tables, tiny_profile, tmp_path, monkeypatch):
+    monkeypatch.setattr(
+        loop, "objective_terms",
+        lambda views, similarity, config: {"loss": views.images[0].mean.sum() * torch.nan},
+    )  # fmt: skip
+    with pytest.raises(TrainingError, match=r"epoch 1/3, step 1: not finite.*lower learning_rate"):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+
+
+def test_a_batch_larger_than_the_data_is_refused(study_tables, tiny_profile, tmp_path):
+    large = replace(tiny_profile, training=replace(tiny_profile.training, batch_size=64))
+    with pytest.raises(TrainingError, match="40 training studies do not fill one batch of 64"):
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, large)

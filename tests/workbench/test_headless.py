@@ -1,0 +1,43 @@
+"""Which notebooks a call runs; that they all do from top to bottom is shown by test_reproduce."""
+
+import pytest
+
+from medprobclip.workbench.headless import ROOT, WALK, guarded, parser, run_notebooks
+from medprobclip.workbench.workspace import NotebookParameters
+
+
+def test_the_walk_is_data_model_training_retrieval_uncertainty():
+    assert parser().parse_args([]).only == list(WALK)
+    stems = {path.stem[:2]: path.stem[3:] for path in (ROOT / "notebooks").glob("*.ipynb")}
+    words = ("data", "model", "training", "retrieval", "uncertainty")
+    assert all(stems[number].startswith(word) for number, word in zip(WALK, words, strict=True))
+
+
+def test_the_chosen_notebooks_run_in_order(tmp_path, monkeypatch):
+    (tmp_path / "notebooks").mkdir()
+    for name in ("02_b", "01_a", "03_c", "10_x"):
+        (tmp_path / "notebooks" / f"{name}.ipynb").touch()
+    ran = []
+    monkeypatch.setattr(
+        "medprobclip.workbench.headless.papermill.execute_notebook",
+        lambda source, target, parameters, **_: ran.append((source.name, target, parameters["publish"])),
+    )
+    parameters = NotebookParameters("smoke", root=str(tmp_path), publish=True)
+    workspace = run_notebooks(parameters, ["03", "01", "10"])
+    assert ran == [
+        (name, workspace.run / "notebooks" / name, True)
+        for name in ("01_a.ipynb", "03_c.ipynb", "10_x.ipynb")
+    ]
+
+
+def test_an_unknown_notebook_is_refused():
+    with pytest.raises(ValueError, match="starts with '99'"):
+        run_notebooks(NotebookParameters("smoke", root=str(ROOT)), only=["01", "99"])
+
+
+def test_a_stopped_command_ends_in_one_line():
+    def stopped():
+        raise KeyboardInterrupt
+
+    with pytest.raises(SystemExit, match="The same command goes on from here"):
+        guarded(stopped)
