@@ -5,6 +5,10 @@ PROFILE ?= demo
 # medprobclip, medprobclip-soft, clip, cxr-clip or pcme++
 OBJECTIVE ?= medprobclip
 
+# Bytecode is written and reused, whatever the environment says (container images often forbid it): without,
+# each of the many processes here compiles torch and transformers again, 15 seconds every time.
+export PYTHONDONTWRITEBYTECODE :=
+
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
@@ -39,20 +43,20 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@rm .venv/.installing; touch $@
 
 run: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.workbench.headless --profile $(PROFILE) --objective $(OBJECTIVE)
+	@$(BIN)/medprobclip run --profile $(PROFILE) --objective $(OBJECTIVE)
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest
 
 # Finished runs are reused. With the demo profile these, and nothing else, write the committed figures/.
 figures: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.paper.reproduce --profile $(PROFILE)
+	@$(BIN)/medprobclip figures --profile $(PROFILE)
 
 figures-full: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.paper.reproduce --profile $(PROFILE) --full
+	@$(BIN)/medprobclip figures --profile $(PROFILE) --full
 
 readability: $(INSTALLED)
-	@$(BIN)/python -m medprobclip.paper.readability
+	@$(BIN)/medprobclip readability
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check --quiet .

@@ -3,27 +3,16 @@
 from __future__ import annotations
 
 import sys
-from argparse import SUPPRESS
-from dataclasses import dataclass, field, fields, replace
+from argparse import ArgumentParser
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from transformers import HfArgumentParser
-
-from medprobclip.data.augment import AugmentationConfig
-from medprobclip.data.images import ImageError
-from medprobclip.data.studies import StudyTableError, read_studies
-from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
-from medprobclip.training.encoders import EncoderConfig
-from medprobclip.training.loop import TrainingConfig, TrainingError
+from medprobclip.settings import OBJECTIVES
+from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags
 from medprobclip.training.profiles import PROFILES, Profile, get_profile
-from medprobclip.training.runs import check_disjoint, evaluate_run, train_run
 
-PARTS = {
-    "encoders": EncoderConfig,
-    "training": TrainingConfig,
-    "objective": ObjectiveConfig,
-    "augmentation": AugmentationConfig,
-}
+PARTS = ("encoders", "training", "objective", "augmentation")  # of a profile: a flag for each of their fields
 
 
 @dataclass(frozen=True)
@@ -36,67 +25,62 @@ class Tables:
     out: Path = field(metadata={"help": "folder for checkpoint, metrics.json and TensorBoard logs"})
 
 
-def parser(profile: Profile, objective: str) -> HfArgumentParser:
-    """One flag for every field of the configuration dataclasses, with the profile's values as defaults.
-
-    `objective` names the profile's own.
-    """
-    command = HfArgumentParser(
-        [Tables, *PARTS.values()],
-        prog="python medprobclip/medprobclip_train.py",
-        description=__doc__,
-        allow_abbrev=False,  # profile and objective are read first, by their full names
+def named_defaults(**settings: bool) -> ArgumentParser:
+    """The two flags that decide the defaults of all others."""
+    command = ArgumentParser(allow_abbrev=False, formatter_class=HelpWithDefaults, **settings)
+    command.add_argument(
+        "--profile", choices=list(PROFILES), default="demo", help="the set of defaults for all other flags"
     )
     command.add_argument(
-        "--profile",
-        choices=list(PROFILES),
-        default=profile.name,
-        help="the set of defaults for all other flags",
-    )
-    command.add_argument(
-        "--objective",
-        choices=list(OBJECTIVES),
-        default=objective,
+        "--objective", choices=list(OBJECTIVES), default="medprobclip",
         help="the set of defaults for the flags of the objective, from --loss on",
-    )
-    command.set_defaults(**{f.name: SUPPRESS for f in fields(Tables)})  # required: no default to show
-    for part in PARTS:
-        values = getattr(profile, part)
-        command.set_defaults(**{f.name: getattr(values, f.name) for f in fields(values)})
+    )  # fmt: skip
     return command
 
 
-def parse(arguments: list[str]) -> tuple[Tables, Profile]:
+def parse(arguments: Sequence[str]) -> tuple[Tables, Profile]:
     """Command line -> tables and a profile with the given flags put in. Exits with usage on a bad flag."""
-    # Profile and objective decide the defaults of every other flag, so they are read first.
-    first = HfArgumentParser(add_help=False, allow_abbrev=False)
-    first.add_argument("--profile", choices=list(PROFILES), default="demo")
-    first.add_argument("--objective", choices=list(OBJECTIVES), default="medprobclip")
-    chosen = first.parse_known_args(arguments)[0]
+    chosen = named_defaults(add_help=False).parse_known_args(arguments)[0]
     profile = get_profile(chosen.profile, chosen.objective)
-    command = parser(profile, chosen.objective)
+    command = named_defaults()
+    command.description = __doc__
+    add_flags(command.add_argument_group("tables"), Tables)
+    for part in PARTS:
+        add_flags(command.add_argument_group(part), getattr(profile, part))
+    given = command.parse_args(arguments)
     try:
-        tables, *parts, _, unknown = command.parse_args_into_dataclasses(
-            arguments, return_remaining_strings=True
-        )
+        changed = {part: from_flags(getattr(profile, part), given) for part in PARTS}
     except ValueError as error:  # values that do not go together
         command.error(str(error))
-    if unknown:
-        command.error(f"unrecognized arguments: {' '.join(unknown)}")
-    return tables, replace(profile, **dict(zip(PARTS, parts, strict=True)))
+    return from_flags(Tables, given), replace(profile, **changed)
 
 
-def main() -> None:
-    tables, profile = parse(sys.argv[1:])
+def main(arguments: Sequence[str] | None = None) -> None:
+    """Train and score; what is heavy is loaded when the flags are known to be right."""
+    tables, profile = parse(sys.argv[1:] if arguments is None else arguments)
+    from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies
+
     try:
         parts = {"training": tables.train_csv, "validation": tables.val_csv, "test": tables.test_csv}
         check_disjoint({name: read_studies(csv) for name, csv in parts.items()})
-        train_run(tables.train_csv, tables.val_csv, tables.out, profile)
-        table, _ = evaluate_run(tables.out, tables.test_csv)
-    except (ImageError, StudyTableError, TrainingError, OSError) as error:
+        run(tables, profile)
+    except (StudyTableError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command resumes after the last finished epoch.")
+
+
+def run(tables: Tables, profile: Profile) -> None:
+    """Train into the output folder, score the test table, print both."""
+    from medprobclip.data.images import ImageError
+    from medprobclip.training.loop import TrainingError
+    from medprobclip.training.runs import evaluate_run, train_run
+
+    try:
+        train_run(tables.train_csv, tables.val_csv, tables.out, profile)
+        table, _ = evaluate_run(tables.out, tables.test_csv)
+    except (ImageError, TrainingError) as error:
+        sys.exit(f"{type(error).__name__}: {error}")
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
     print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
 

@@ -9,10 +9,12 @@ import torch
 import torch.nn.functional as F
 from huggingface_hub.dataclasses import strict
 from torch import Tensor, nn
-from transformers import AutoConfig, AutoModel, PreTrainedConfig, PreTrainedModel
+from transformers import PreTrainedConfig, PreTrainedModel
 from transformers.configuration_utils import SubConfigSpec
+from transformers.models.auto import AutoConfig, AutoModel  # not by way of what registers our classes
 
 from medprobclip.gaussian import Gaussian
+from medprobclip.settings import EncoderConfig, GreyConfig, ObjectiveConfig
 from medprobclip.similarity import ScaledSimilarity
 from medprobclip.support.backbones import (
     check_pooling,
@@ -43,21 +45,21 @@ class MedProbCLIPConfig(PreTrainedConfig):
 
     vision_config: PreTrainedConfig | dict | None = None
     text_config: PreTrainedConfig | dict | None = None
-    vision_pooling: str = "mean"  # one of `backbones.VisionPooling`
-    text_pooling: str = "cls"  # one of `backbones.TextPooling`
-    head_hidden: int = 0  # units of a hidden layer in the heads, 0: linear heads
-    embed_dim: int = 512  # D, dimensions of the shared space
+    vision_pooling: str = EncoderConfig.vision_pooling  # one of `settings.VisionPooling`
+    text_pooling: str = EncoderConfig.text_pooling  # one of `settings.TextPooling`
+    head_hidden: int = EncoderConfig.head_hidden  # units of a hidden layer in the heads, 0: linear heads
+    embed_dim: int = EncoderConfig.embed_dim  # D, dimensions of the shared space
     log_var_min: float = -6.0  # clamp of log σ², so that no variance vanishes …
     log_var_max: float = 6.0  # … or explodes
-    score: str = "expected_likelihood"  # one of `similarity.SCORES`
-    similarity_scale: float = 1.0  # a₀ of ℓ = a·score + b
-    similarity_shift: float = 0.0  # b₀
-    similarity_max_scale: float | None = None  # largest a, none: any
-    unit_mean: bool = False  # scale every mean to length 1 (PCME++)
-    learned_variance: bool = True  # False: no head for it, every σ² is 1
-    image_size: int = 224  # side of the square input in px
-    image_mean: float = 0.5  # of grey values in [0, 1]
-    image_std: float = 0.25
+    score: str = ObjectiveConfig.score  # one of `similarity.SCORES`
+    similarity_scale: float = ObjectiveConfig.scale  # a₀ of ℓ = a·score + b
+    similarity_shift: float = ObjectiveConfig.shift  # b₀
+    similarity_max_scale: float | None = ObjectiveConfig.max_scale  # largest a, none: any
+    unit_mean: bool = ObjectiveConfig.unit_mean  # scale every mean to length 1 (PCME++)
+    learned_variance: bool = ObjectiveConfig.learned_variance  # False: no head for it, every σ² is 1
+    image_size: int = EncoderConfig.image_size  # side of the square input in px
+    image_mean: float = GreyConfig.mean  # of grey values in [0, 1]
+    image_std: float = GreyConfig.std
 
 
 class GaussianHead(nn.Module):

@@ -8,18 +8,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from PIL import Image
-from transformers import (
+from transformers import BaseImageProcessor, BatchFeature, PreTrainedTokenizerBase, ProcessorMixin
+from transformers.models.auto import (  # not by way of what registers our classes
     AutoImageProcessor,
     AutoProcessor,
-    BaseImageProcessor,
-    BatchFeature,
-    PreTrainedTokenizerBase,
-    ProcessorMixin,
 )
 
 from medprobclip.data.augment import normalise, to_float
 from medprobclip.data.images import ImageError, grey_values, read_image, resize_square
 from medprobclip.model import MedProbCLIPConfig
+from medprobclip.settings import EncoderConfig, GreyConfig
 
 # A file, an open picture, or its values: grey `[H, W]` or colour `[H, W, 3 or 4]`, uint8 (grey also uint16).
 Picture = str | Path | Image.Image | np.ndarray
@@ -31,7 +29,11 @@ class MedProbCLIPImageProcessor(BaseImageProcessor):
     model_input_names = ("pixel_values",)
 
     def __init__(
-        self, image_size: int = 224, image_mean: float = 0.5, image_std: float = 0.25, **kwargs
+        self,
+        image_size: int = EncoderConfig.image_size,
+        image_mean: float = GreyConfig.mean,
+        image_std: float = GreyConfig.std,
+        **kwargs,
     ) -> None:
         super().__init__(**kwargs)
         self.image_size, self.image_mean, self.image_std = image_size, image_mean, image_std
@@ -79,7 +81,7 @@ class MedProbCLIPProcessor(ProcessorMixin):
     image, report = model(**processor(images="film.png", text="No effusion."))
     scores = model.similarity(image, report)
 
-    Importing this module lets `AutoProcessor` and `AutoModel` know both classes.
+    `import medprobclip` lets `AutoProcessor` and `AutoModel` know both classes.
     """
 
     def __init__(

@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import Literal
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-Treatment = Literal["positive", "ignored", "negative"]  # of another study that says the same
+from medprobclip.settings import Treatment
 
 
 @dataclass(frozen=True, eq=False)

@@ -14,10 +14,9 @@ import torch
 from PIL import Image
 
 from medprobclip.gaussian import Gaussian
+from medprobclip.settings import EncoderConfig, TrainingConfig
 from medprobclip.support import compiling, kernels
 from medprobclip.training import loop as training
-from medprobclip.training.encoders import EncoderConfig
-from medprobclip.training.loop import TrainingConfig
 from medprobclip.training.profiles import Profile
 
 

@@ -7,7 +7,7 @@ import sys
 import pytest
 
 from medprobclip.medprobclip_train import parse
-from medprobclip.workbench.headless import ROOT
+from medprobclip.workbench.workspace import ROOT
 
 SMALL = [
     "--vision", "tiny-resnet", "--text", "tiny-bert", "--embed_dim", "8", "--image_size", "32",

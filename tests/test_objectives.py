@@ -8,7 +8,8 @@ import torch
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPConfig
-from medprobclip.objectives import OBJECTIVES, ObjectiveConfig, Views, objective_terms, term_weights
+from medprobclip.objectives import Views, objective_terms, term_weights
+from medprobclip.settings import OBJECTIVES, ObjectiveConfig
 from medprobclip.similarity import SCORES, expected_likelihood
 from medprobclip.training.mixing import Mix
 

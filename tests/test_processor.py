@@ -9,7 +9,8 @@ from transformers import AutoModel, AutoProcessor, AutoTokenizer
 from medprobclip.data.images import ImageError, cache_images, read_image
 from medprobclip.evaluation.embedding import prepare_images
 from medprobclip.processor import MedProbCLIPImageProcessor, MedProbCLIPProcessor
-from medprobclip.training.encoders import EncoderConfig, build_model, build_tokenizer
+from medprobclip.settings import EncoderConfig
+from medprobclip.training.encoders import build_model, build_tokenizer
 
 TEXTS = ["No effusion.", "The heart is large, and it is large."]
 

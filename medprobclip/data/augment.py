@@ -2,28 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-
 import kornia.augmentation as K
 import torch
 from torch import Tensor, nn
 
-
-@dataclass(frozen=True)
-class AugmentationConfig:
-    """Random changes of a training view. Never a left-right flip: reports name sides.
-
-    Crop areas, rotation, brightness and contrast are those of arXiv 2602.16019; how much is blurred, and
-    that crops keep the image's shape, is ours.
-    """
-
-    crop_area_1: float = field(default=0.85, metadata={"help": "least share of the area kept, first view"})
-    crop_area_2: float = field(default=0.80, metadata={"help": "least share of the area kept, second view"})
-    rotation: float = field(default=5.0, metadata={"help": "largest rotation to either side, degrees"})
-    brightness: float = field(default=0.08, metadata={"help": "largest change of brightness, share of white"})
-    contrast: float = field(default=0.10, metadata={"help": "largest relative change of contrast"})
-    blur_share: float = field(default=0.3, metadata={"help": "share of the views that are blurred"})
-    blur_sigma: float = field(default=0.6, metadata={"help": "largest Gaussian blur, standard deviation, px"})
+from medprobclip.settings import AugmentationConfig
 
 
 def to_float(images: Tensor) -> Tensor:

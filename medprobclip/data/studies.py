@@ -6,6 +6,7 @@ import csv
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +16,7 @@ from medprobclip.support.files import replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
 COLUMNS = ("study_id", "image_paths", "view_names", "findings", "impression")
-LISTS = ("codes", "appearance")  # extra columns of several entries, see `data/openi.py`
+LISTS = ("codes", "appearance")  # extra columns of several entries, see `simulator/openi_sim.py`
 SPLITS = ("train", "validate", "test")
 SEPARATOR = ";"
 _SHOWN = 5  # bad rows named per kind of problem; the others are counted
@@ -209,3 +210,15 @@ def _first(places: Iterable[str]) -> str:
     places = list(places)
     more = f"; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
     return "; ".join(places[:_SHOWN]) + more
+
+
+def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
+    """Raise StudyTableError when two study tables share a study or a patient (the `patient_id`, if given)."""
+    for column in ("study_id", "patient_id"):
+        ids = {name: set(table[column]) for name, table in tables.items() if column in table}
+        for (a, in_a), (b, in_b) in combinations(ids.items(), 2):
+            if shared := sorted(in_a & in_b):
+                raise StudyTableError(
+                    f"{len(shared)} {column} stand in both the {a} and the {b} table, first {shared[0]}. "
+                    "Split by patient: what a model was trained on cannot test it"
+                )

@@ -6,7 +6,7 @@ import ctypes
 import threading
 import time
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -16,24 +16,12 @@ from tqdm import tqdm
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.search import BLOCK, top_k
+from medprobclip.settings import ScalingConfig
 from medprobclip.similarity import TILE_ELEMENTS, cosine, expected_likelihood
 from medprobclip.support import kernels
 from medprobclip.support.compiling import COMPILER
 
 TEMPORARIES = 4  # tensors [N, M, D] that `broadcast` holds at its peak: s, gap² / s, log s and their sum
-
-
-@dataclass(frozen=True)
-class ScalingConfig:
-    """Sizes of the comparison of notebook 07."""
-
-    queries: int = field(default=256, metadata={"help": "N, radiographs that look for their report"})
-    dim: int = field(default=512, metadata={"help": "D, dimensions of an embedding"})
-    galleries: tuple[int, ...] = field(
-        default=(32, 128, 512, 2048, 8192, 32768, 131072), metadata={"help": "M, reports to choose from"}
-    )
-    k: int = field(default=10, metadata={"help": "best reports kept by the search"})
-    most_mb: float = field(default=2000.0, metadata={"help": "a method that would need more is left out, MB"})
 
 
 @dataclass(frozen=True)

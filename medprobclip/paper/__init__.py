@@ -1,1 +1,8 @@
-"""Commands that make everything the paper shows."""
+"""Everything that the paper shows, from the runs to the pictures.
+
+tables/          which runs there are, and what is computed from them
+figures/         tables -> pictures -> figures/README.md
+classifier.py    a small network that names what it sees
+readability.py   can a small network see what was drawn? a command
+reproduce.py     everything of the paper, a command
+"""

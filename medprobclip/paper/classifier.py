@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 
 import numpy as np
 import pandas as pd
@@ -14,8 +13,9 @@ from torch import Tensor, nn
 from tqdm import tqdm
 from transformers import ResNetConfig, ResNetModel, get_cosine_schedule_with_warmup
 
-from medprobclip.data.augment import AugmentationConfig, TrainingViews, normalise, to_float
+from medprobclip.data.augment import TrainingViews, normalise, to_float
 from medprobclip.evaluation.discrimination import auroc
+from medprobclip.settings import AugmentationConfig, ClassifierConfig, GreyConfig
 from medprobclip.support.precision import autocast
 from medprobclip.training.encoders import SMALL_VISION
 from medprobclip.training.loop import TrainingError
@@ -25,23 +25,6 @@ LIGHT = AugmentationConfig(
     crop_area_1=0.9, crop_area_2=0.9, rotation=3.0, brightness=0.04, contrast=0.05, blur_share=0.0
 )
 WARMUP = 0.05  # share of all steps with a rising rate: the encoder starts from nothing
-GREY = 0.5, 0.25  # mean and spread of the encoder's input, as in the model
-
-
-@dataclass(frozen=True)
-class ClassifierConfig:
-    """What learns, how long and how fast."""
-
-    encoder: str = field(
-        default="small-resnet", metadata={"help": "built from scratch", "choices": list(SMALL_VISION)}
-    )
-    epochs: int = field(
-        default=16, metadata={"help": "passes over the training patients; more gained nothing on validation"}
-    )
-    batch_size: int = field(default=32, metadata={"help": "patients a step, two views each"})
-    learning_rate: float = field(default=2e-3, metadata={"help": "peak of AdamW's rate: from scratch"})
-    weight_decay: float = field(default=0.05, metadata={"help": "AdamW's decoupled weight decay"})
-    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
 
 
 class Classifier(nn.Module):
@@ -95,7 +78,9 @@ def train(
             losses = []
             model.train()
             for batch in np.split(order[: steps * config.batch_size], steps):
-                pixels = normalise(views(images[batch].transpose(0, 1).to(device)), *GREY)
+                pixels = normalise(
+                    views(images[batch].transpose(0, 1).to(device)), GreyConfig.mean, GreyConfig.std
+                )
                 with autocast(device):
                     logits = model(pixels)
                 loss = nn.functional.binary_cross_entropy_with_logits(logits, targets[batch])
@@ -125,7 +110,7 @@ def predict(model: Classifier, images: Tensor) -> np.ndarray:
     for block in images.split(256):
         pixels = torch.stack([to_float(view) for view in block.to(device).unbind(1)])
         with autocast(device):
-            logits.append(model(normalise(pixels, *GREY)).cpu())
+            logits.append(model(normalise(pixels, GreyConfig.mean, GreyConfig.std)).cpu())
     return torch.cat(logits).numpy()
 
 

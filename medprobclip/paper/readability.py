@@ -1,4 +1,4 @@
-"""Can a small network see in the pictures what the simulator drew? `python -m medprobclip.paper.readability`
+"""Can a small network see in the pictures what the simulator drew?
 
 Radiographs only, no reports: patients are invented, each with up to four expert codes, so that every kind of
 finding is about equally frequent. A classifier on the small image encoder learns the kinds from both views
@@ -8,56 +8,29 @@ and is scored once on held-out patients, kind by kind.
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Iterable
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 from tqdm import tqdm
-from transformers import HfArgumentParser
 
-from medprobclip.data.assets import AssetError, fetch
 from medprobclip.data.coding import parse_code
-from medprobclip.data.images import ImageError, read_image
-from medprobclip.data.openi import read_openi_reports
+from medprobclip.data.images import read_image
 from medprobclip.evaluation.discrimination import auroc, auroc_interval
-from medprobclip.paper.classifier import ClassifierConfig, measurable, predict, train
-from medprobclip.paper.figures import catalogue as figures
+from medprobclip.paper.classifier import measurable, predict, train
+from medprobclip.settings import ClassifierConfig, ReadabilityConfig
 from medprobclip.simulator.corpus import image_paths, simulate_corpus
 from medprobclip.simulator.findings import RULES, find_rule
 from medprobclip.simulator.simulate import SimulationConfig
 from medprobclip.support.files import replaced_file
-from medprobclip.training.loop import TrainingError
 
-ROOT = Path(__file__).resolve().parents[2]
-OUT = ROOT / "runs" / "readability"
 KINDS = tuple(dict.fromkeys(rule.kind for rule in RULES))  # as they stand in the table of findings
 MOST_CODES = 4  # of a patient: 0 to 4, each number equally often, so that a fifth is healthy
 PATIENT_SEED = 42  # of the patients and their codes
 PARTS = {"train": 0.7, "validation": 0.1, "held out": 0.2}  # shares of the patients
 READABLE, UNMEASURED = "readable", "not measured"
-
-
-@dataclass(frozen=True)
-class ReadabilityConfig:
-    """What is rendered, and when a kind of finding counts as hard."""
-
-    patients: int = field(
-        default=6000, metadata={"help": "invented patients; 6000 give 45 held-out ones with each kind"}
-    )
-    size_px: int = field(default=128, metadata={"help": "side of the radiographs, px: as in the demo"})
-    hard_below: float = field(default=0.75, metadata={"help": "AUROC under which a kind is hard"})
-    # Size and conspicuity excuse a kind. Medians of the kinds have a gap between 23 and 28 mm, and between
-    # 0.42 and 0.58; the latter is also where `truth.conspicuity` draws its line.
-    small_mm: float = field(
-        default=25.0, metadata={"help": "a hard kind of a lesser median size is small; 10 px by default"}
-    )
-    subtle: float = field(
-        default=0.5, metadata={"help": "a hard kind of a lesser median conspicuity is subtle"}
-    )
 
 
 def codes_by_kind(codes: Iterable[str]) -> dict[str, list[str]]:
@@ -186,33 +159,3 @@ def read_pictures(folder: Path, study_ids: Iterable[str]) -> np.ndarray:
     """PA and lateral radiographs of the studies in a corpus folder: uint8 `[N, 2, S, S]`."""
     bar = tqdm(list(study_ids), "reading radiographs", unit="study", delay=2)
     return np.stack([[read_image(path) for path in image_paths(folder, study_id)] for study_id in bar])
-
-
-def main() -> None:
-    command = HfArgumentParser(
-        [ReadabilityConfig, ClassifierConfig],
-        prog="python -m medprobclip.paper.readability",
-        description=__doc__,
-    )
-    config, classifier = command.parse_args_into_dataclasses()
-    try:
-        reports = read_openi_reports(fetch("openi_reports"))
-        codes = codes_by_kind(reports["codes"].explode().dropna())
-        table = check_readability(codes, OUT, config, classifier)
-    except (AssetError, ImageError, TrainingError, ValueError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command keeps the finished radiographs and trains anew.")
-    print(table.to_string(index=False, float_format=lambda x: f"{x:.3g}", na_rep=""))
-    hard = table[~table["verdict"].isin([READABLE, UNMEASURED])]
-    print(f"\n{len(hard)} of {len(table)} kinds are hard (AUROC below {config.hard_below:g}):")
-    for verdict, kinds in hard.groupby("verdict")["kind"]:
-        print(f"  {verdict}: {', '.join(kinds)}")
-    # Committed figures come from the defaults; others stay with their run.
-    folder = ROOT / "figures" if (config, classifier) == (ReadabilityConfig(), ClassifierConfig()) else OUT
-    path = figures.save("readability", figures.readability(table, config.hard_below), table, folder)
-    print(f"Table: {OUT / 'readability.csv'}; figure: {path}")
-
-
-if __name__ == "__main__":
-    main()

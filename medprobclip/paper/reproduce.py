@@ -1,21 +1,16 @@
-"""Every table and figure, with the baselines, from one command: `python -m medprobclip.paper.reproduce`."""
+"""Every table and figure, with the baselines, in one go."""
 
 from __future__ import annotations
 
-import argparse
-import sys
 import time
 
-from medprobclip.data.assets import AssetError
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.tables.experiments import comparison
 from medprobclip.support.files import replaced_file
-from medprobclip.training.loop import TrainingError
-from medprobclip.training.profiles import PROFILES
 from medprobclip.training.runs import is_finished, train_run
-from medprobclip.workbench.headless import ROOT, guarded, run_notebooks
+from medprobclip.workbench.headless import run_notebooks
 from medprobclip.workbench.report import write_report
-from medprobclip.workbench.workspace import NotebookParameters, Workspace, prepare_corpus
+from medprobclip.workbench.workspace import NotebookParameters, Workspace
 
 BEFORE, AFTER = ("01", "02", "03"), ("04", "05", "07", "08")  # notebooks around the training of the baselines
 REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
@@ -28,7 +23,7 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report` raise.
     """
     workspace = run_notebooks(parameters, BEFORE)
-    corpus = prepare_corpus(workspace.profile, workspace.data)
+    corpus = workspace.corpus()
     runs = comparison(workspace.profile, full)
     started = time.perf_counter()
     for number, run in enumerate(runs, start=1):
@@ -53,41 +48,3 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
         with replaced_file(workspace.figures / "README.md") as temporary:
             temporary.write_text(gallery(workspace.figures), encoding="utf-8")
     return workspace
-
-
-def parser() -> argparse.ArgumentParser:
-    """Command line; the default profile is the notebooks' own."""
-    command = argparse.ArgumentParser(
-        prog="python -m medprobclip.paper.reproduce",
-        description="Train the methods that are missing and regenerate every table and figure.",
-        formatter_class=argparse.ArgumentDefaultsHelpFormatter,
-    )
-    command.add_argument(
-        "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=NotebookParameters.profile,
-        help="demo writes the committed figures/; smoke, whose numbers mean nothing, beside its run",
-    )  # fmt: skip
-    command.add_argument(
-        "--full", action="store_true", help="also the ablation and two more seeds: about two hours more"
-    )
-    return command
-
-
-def main() -> None:
-    arguments = parser().parse_args()
-
-    def work() -> None:
-        publish = arguments.profile == NotebookParameters.profile
-        try:
-            workspace = reproduce(
-                NotebookParameters(arguments.profile, root=str(ROOT), publish=publish), arguments.full
-            )
-        except (TrainingError, AssetError) as error:
-            sys.exit(f"\n{error}")
-        print(f"\nDone. Look at\n  {workspace.figures}/   every figure and table, with its numbers as CSV")
-        print(f"  {workspace.report}   the page to send to a colleague")
-
-    guarded(work)
-
-
-if __name__ == "__main__":
-    main()

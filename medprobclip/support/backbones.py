@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import inspect
-from typing import Literal, get_args
+from typing import get_args
 
 import torch
 from torch import Tensor, nn
 from transformers import (
-    AutoModel,
-    AutoTokenizer,
     BertConfig,
     BertModel,
     BertTokenizer,
@@ -19,9 +17,9 @@ from transformers import (
     SiglipTextConfig,
     SiglipTextModel,
 )
+from transformers.models.auto import AutoModel, AutoTokenizer  # not by way of what registers our classes
 
-VisionPooling = Literal["mean", "cls", "own"]
-TextPooling = Literal["cls", "mean", "own"]
+from medprobclip.settings import TextPooling, VisionPooling
 
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
 # weights and vocabulary load as BERT's, so that nobody's code runs.

@@ -3,58 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
-from typing import Literal
 
 from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
-from medprobclip.support.backbones import TextPooling, VisionPooling, load_tokenizer
-
-
-@dataclass(frozen=True)
-class EncoderConfig:
-    """Backbones and sizes; the defaults are those of arXiv 2602.16019.
-
-    `vision` and `text` are both a key of `SMALL_VISION` / `SMALL_TEXT` (built from scratch, no network) or
-    both the hub name or folder of a pretrained transformers model.
-    """
-
-    vision: str = field(
-        default="google/vit-base-patch16-224",
-        metadata={"help": "small-resnet, tiny-resnet, or the hub name or folder of a vision model"},
-    )
-    text: str = field(
-        default="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
-        metadata={"help": "small-bert, tiny-bert, or the hub name or folder of a text model"},
-    )
-    embed_dim: int = field(default=512, metadata={"help": "D, dimensions of the shared space"})
-    image_size: int = field(default=224, metadata={"help": "side of the square input, px"})
-    max_tokens: int = field(default=256, metadata={"help": "longer sections are cut, word pieces"})
-    vocab_size: int = field(
-        default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
-    )
-    vision_pooling: VisionPooling = field(
-        default="mean", metadata={"help": "mean of the patches, cls, or the vision model's own pooling (own)"}
-    )
-    text_pooling: TextPooling = field(
-        default="cls", metadata={"help": "cls, mean of the tokens, or the text model's own pooling (own)"}
-    )
-    head_hidden: int = field(
-        default=0, metadata={"help": "units of a hidden layer in the heads; 0: linear heads"}
-    )
-    freeze: Literal["none", "vision", "text", "both"] = field(
-        default="none",
-        metadata={
-            "help": "none, vision, text or both: backbones that keep their weights; heads always learn"
-        },
-    )
-    gradient_checkpointing: bool = field(
-        default=False,
-        metadata={"help": "compute transformer layers again in the backward pass: less memory, more time"},
-    )
-
+from medprobclip.settings import EncoderConfig
+from medprobclip.support.backbones import load_tokenizer
 
 SMALL_VISION = {
     "small-resnet": dict(embedding_size=32, hidden_sizes=[32, 64, 128, 256], depths=[1, 1, 1, 1]),

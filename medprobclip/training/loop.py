@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
@@ -19,14 +19,15 @@ from torch.utils.tensorboard import SummaryWriter
 from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
-from medprobclip.data.augment import AugmentationConfig, TrainingViews, normalise
+from medprobclip.data.augment import TrainingViews, normalise
 from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset
 from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
 from medprobclip.evaluation.embedding import embed
 from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
 from medprobclip.model import MedProbCLIPModel
-from medprobclip.objectives import ObjectiveConfig, Views, objective_terms
+from medprobclip.objectives import Views, batch_targets, objective_terms
 from medprobclip.processor import MedProbCLIPProcessor
+from medprobclip.settings import AugmentationConfig, ObjectiveConfig, TrainingConfig
 from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder
 from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast
@@ -38,19 +39,6 @@ class TrainingError(RuntimeError):
     """Training cannot start, resume or go on; the message says what to do."""
 
 
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How long, how fast, from which seed; the defaults are those of arXiv 2602.16019."""
-
-    epochs: int = field(default=20, metadata={"help": "passes over the training studies"})
-    batch_size: int = field(default=64, metadata={"help": "studies a step, two views and two sections each"})
-    learning_rate: float = field(default=5e-5, metadata={"help": "peak of AdamW's rate"})
-    weight_decay: float = field(default=1e-4, metadata={"help": "AdamW's decoupled weight decay"})
-    warmup: float = field(default=0.0, metadata={"help": "share of all steps with a rising rate"})
-    clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
-    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
-
-
 def answers(batch: Batch, objective: ObjectiveConfig, reports: ReportSimilarity | None) -> BatchTargets:
     """What is right, partly right or left out in a batch.
 
@@ -58,7 +46,7 @@ def answers(batch: Batch, objective: ObjectiveConfig, reports: ReportSimilarity 
     for a coding or a similarity that is not there.
     """
     similarity = None if reports is None else reports.between(batch.rows).to(batch.images.device)
-    return objective.targets(batch.text_ids, batch.coding, similarity)
+    return batch_targets(objective, batch.text_ids, batch.coding, similarity)
 
 
 def encode_views(

@@ -4,11 +4,14 @@ from __future__ import annotations
 
 from dataclasses import asdict, dataclass, field, replace
 
-from medprobclip.data.augment import AugmentationConfig
-from medprobclip.evaluation.scaling import ScalingConfig
-from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
-from medprobclip.training.encoders import EncoderConfig
-from medprobclip.training.loop import TrainingConfig
+from medprobclip.settings import (
+    OBJECTIVES,
+    AugmentationConfig,
+    EncoderConfig,
+    ObjectiveConfig,
+    ScalingConfig,
+    TrainingConfig,
+)
 
 
 @dataclass(frozen=True)

@@ -7,7 +7,6 @@ import json
 import os
 from collections.abc import Callable
 from dataclasses import dataclass
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -20,7 +19,7 @@ from medprobclip.data.assets import cache_folder
 from medprobclip.data.correspondence import same_coding
 from medprobclip.data.dataset import SECTIONS, StudyDataset, has_frontal_view
 from medprobclip.data.images import ImageCache, cache_images
-from medprobclip.data.studies import read_studies
+from medprobclip.data.studies import check_disjoint, read_studies
 from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.evaluation.retrieval import read_table, retrieval_table
@@ -68,8 +67,8 @@ def train_run(
 ) -> pd.DataFrame:
     """Train a profile's model on two study tables; returns the history, one row an epoch.
 
-    A finished run is read back, an interrupted one resumed. Raises TrainingError when `out` holds a run
-    with other settings or other data (texts or pixels), or when a study or patient is in both tables.
+    A finished run is read back, an interrupted one resumed. Raises StudyTableError when a study or patient
+    is in both tables, TrainingError when `out` holds a run with other settings or data (texts or pixels).
     """
     out = Path(out)
     tables = {
@@ -192,18 +191,6 @@ def is_finished(out: Path) -> bool:
     if not path.exists() or recovered_folder(Path(out) / "checkpoint") is None:
         return False
     return len(read_history(out)) == json.loads(path.read_text())["training"]["epochs"]
-
-
-def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
-    """Raise TrainingError when two study tables share a study or a patient (the `patient_id`, if given)."""
-    for column in ("study_id", "patient_id"):
-        ids = {name: set(table[column]) for name, table in tables.items() if column in table}
-        for (a, in_a), (b, in_b) in combinations(ids.items(), 2):
-            if shared := sorted(in_a & in_b):
-                raise TrainingError(
-                    f"{len(shared)} {column} stand in both the {a} and the {b} table, first {shared[0]}. "
-                    "Split by patient: what a model was trained on cannot test it"
-                )
 
 
 def claim(out: Path, wanted: dict) -> None:

@@ -5,8 +5,10 @@ from __future__ import annotations
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 
-from medprobclip.simulator.openi_sim import build_openi_sim
 from medprobclip.training.profiles import Profile, get_profile
+
+ROOT = Path(__file__).resolve().parents[2]  # the repository
+WALK = ("01", "02", "03", "04", "05")  # notebooks: data, model, training, retrieval, uncertainty
 
 
 @dataclass(frozen=True)
@@ -69,20 +71,20 @@ class Workspace:
         """What one sends to a colleague: notebooks 04, 05 and 08 as one page."""
         return self.runs / "report" / "index.html"
 
+    def corpus(self) -> Path:
+        """Build the default corpus `openi-sim` of the profile, or find it finished; returns its folder.
 
-def prepare_corpus(profile: Profile, data: Path = Path("data")) -> Path:
-    """Build the default corpus `openi-sim` for a profile, or find it finished; returns its folder.
+        It holds `studies.csv`, `train.csv`, `validate.csv` and `test.csv`. Raises AssetError when the raw
+        material can neither be found nor fetched, ValueError for the `paper` profile.
+        """
+        if self.profile.name == "paper":
+            raise ValueError(
+                "the paper profile is for real radiographs: give your own study tables to "
+                "`medprobclip train` (README, 'Profiles and the data they need')"
+            )
+        from medprobclip.simulator.openi_sim import build_openi_sim  # the simulator, and the CT's reader
 
-    It holds `studies.csv`, `train.csv`, `validate.csv` and `test.csv`. Raises AssetError when the raw
-    material can neither be found nor fetched, ValueError for the `paper` profile.
-    """
-    if profile.name == "paper":
-        raise ValueError(
-            "the paper profile is for real radiographs: give your own study tables to the published command "
-            "(README, 'Profiles and the data they need')"
-        )
-    size = profile.encoders.image_size
-    count = f"-{profile.corpus_studies}studies" if profile.corpus_studies else ""
-    folder = Path(data) / f"openi-sim-{size}px{count}"
-    build_openi_sim(folder, size_px=size, n_studies=profile.corpus_studies)
-    return folder
+        size, count = self.profile.encoders.image_size, self.profile.corpus_studies
+        folder = self.data / f"openi-sim-{size}px{f'-{count}studies' if count else ''}"
+        build_openi_sim(folder, size_px=size, n_studies=count)
+        return folder

@@ -3,7 +3,8 @@
 import torch
 from accelerate.utils import set_seed
 
-from medprobclip.data.augment import AugmentationConfig, TrainingViews, normalise, to_float
+from medprobclip.data.augment import TrainingViews, normalise, to_float
+from medprobclip.settings import AugmentationConfig
 
 
 def test_views_keep_shape_and_range():

@@ -10,7 +10,6 @@ import torch
 
 from medprobclip.evaluation import scaling
 from medprobclip.evaluation.scaling import (
-    ScalingConfig,
     broadcast,
     chunked_broadcast,
     cosine_top_k,
@@ -20,6 +19,7 @@ from medprobclip.evaluation.scaling import (
     scaling_table,
 )
 from medprobclip.gaussian import Gaussian
+from medprobclip.settings import ScalingConfig
 from medprobclip.similarity import cosine
 from medprobclip.training.profiles import PROFILES
 

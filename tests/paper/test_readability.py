@@ -11,12 +11,11 @@ import torch
 from medprobclip.data.coding import parse_code
 from medprobclip.evaluation.discrimination import auroc
 from medprobclip.paper import readability
-from medprobclip.paper.classifier import Classifier, ClassifierConfig, mean_auroc, predict, train
+from medprobclip.paper.classifier import Classifier, mean_auroc, predict, train
 from medprobclip.paper.figures import catalogue as figures
 from medprobclip.paper.readability import (
     KINDS,
     PARTS,
-    ReadabilityConfig,
     check_readability,
     codes_by_kind,
     invent_patients,
@@ -25,6 +24,7 @@ from medprobclip.paper.readability import (
     readability_table,
     split_patients,
 )
+from medprobclip.settings import ClassifierConfig, ReadabilityConfig
 from medprobclip.simulator.findings import RULES, find_rule
 from medprobclip.training.loop import TrainingError
 

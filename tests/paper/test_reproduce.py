@@ -13,8 +13,7 @@ from medprobclip.paper.reproduce import parser, reproduce
 from medprobclip.paper.tables.experiments import METHODS, comparison
 from medprobclip.training.profiles import get_profile
 from medprobclip.training.runs import is_finished
-from medprobclip.workbench.headless import ROOT
-from medprobclip.workbench.workspace import NotebookParameters
+from medprobclip.workbench.workspace import ROOT, NotebookParameters
 
 
 @pytest.fixture(scope="module")

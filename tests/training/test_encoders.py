@@ -8,7 +8,8 @@ from transformers import BertConfig, BertModel, HfArgumentParser, ViTConfig, ViT
 
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig
-from medprobclip.training.encoders import EncoderConfig, build_model, build_tokenizer
+from medprobclip.settings import EncoderConfig
+from medprobclip.training.encoders import build_model, build_tokenizer
 
 TEXTS = ["No effusion.", "The heart is large."]
 

@@ -6,11 +6,10 @@ import nbformat
 import pytest
 
 from medprobclip.medprobclip_train import PARTS, parse
-from medprobclip.objectives import OBJECTIVES
+from medprobclip.settings import OBJECTIVES
 from medprobclip.training.profiles import PROFILES, get_profile
-from medprobclip.workbench.headless import ROOT
 from medprobclip.workbench.headless import parser as headless_parser
-from medprobclip.workbench.workspace import NotebookParameters
+from medprobclip.workbench.workspace import ROOT, NotebookParameters
 
 TABLES = ["--train_csv", "a", "--val_csv", "b", "--test_csv", "c", "--out", "d"]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))

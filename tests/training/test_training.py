@@ -13,7 +13,7 @@ from medprobclip.data.report_similarity import tfidf
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.evaluation.embedding import embed
 from medprobclip.evaluation.retrieval import first_match_ranks
-from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
+from medprobclip.settings import OBJECTIVES, ObjectiveConfig
 from medprobclip.similarity import SCORES
 from medprobclip.training import loop
 from medprobclip.training.loop import TrainingError, answers, read_history, validate

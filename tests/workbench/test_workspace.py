@@ -2,7 +2,7 @@
 
 import pytest
 
-from medprobclip.objectives import OBJECTIVES
+from medprobclip.settings import OBJECTIVES
 from medprobclip.workbench.workspace import NotebookParameters
 
 

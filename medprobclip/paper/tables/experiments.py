@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from medprobclip.objectives import OBJECTIVES, ObjectiveConfig
+from medprobclip.settings import OBJECTIVES, ObjectiveConfig
 from medprobclip.training.profiles import Profile
 from medprobclip.workbench.workspace import NotebookParameters
 

@@ -15,7 +15,7 @@ from medprobclip.paper.figures import comparison as comparison_figures
 from medprobclip.paper.figures import corpus as corpus_figures
 from medprobclip.paper.figures import model as model_figures
 from medprobclip.paper.figures import reliability as reliability_figures
-from medprobclip.workbench.headless import ROOT
+from medprobclip.workbench.workspace import ROOT
 
 MODULES = (comparison_figures, corpus_figures, model_figures, reliability_figures)
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from medprobclip.objectives import OBJECTIVES
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, MORE_SEEDS, REFERENCE, comparison
+from medprobclip.settings import OBJECTIVES
 from medprobclip.training.profiles import PROFILES
 
 

@@ -1,0 +1,9 @@
+"""What `medprobclip COMMAND` runs, one file a command: flags and messages only, the work is done elsewhere.
+
+    run.py           the notebooks, headless
+    figures.py       every table and figure
+    readability.py   can a small network see what was drawn?
+
+`medprobclip train` is `medprobclip_train.py`, beside this folder. Every file imports what is heavy when it
+runs, so that its help starts at once; nothing imports a command.
+"""

@@ -1,0 +1,251 @@
+"""Every default of the method and its training, one frozen dataclass a part; needs no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, get_args, get_origin, get_type_hints
+
+VisionPooling = Literal["mean", "cls", "own"]
+TextPooling = Literal["cls", "mean", "own"]
+Treatment = Literal["positive", "ignored", "negative"]  # of another study that says the same
+SmallVision = Literal["small-resnet", "tiny-resnet"]  # built from scratch, as text: small-bert, tiny-bert
+ScoreName = Literal[  # of `similarity.SCORES`
+    "expected_likelihood", "csd", "wasserstein", "bhattacharyya", "hellinger", "kl", "reverse_kl",
+    "symmetric_kl", "cosine",
+]  # fmt: skip
+
+
+@dataclass(frozen=True)
+class GreyConfig:
+    """What a radiograph becomes for every encoder: (grey value in [0, 1] − mean) / std, arXiv 2602.16019."""
+
+    mean: float = 0.5  # middle of the range
+    std: float = 0.25  # values then lie in [−2, 2]
+
+
+@dataclass(frozen=True)
+class EncoderConfig:
+    """Backbones and sizes; the defaults are those of arXiv 2602.16019.
+
+    `vision` and `text` are both a key of `SMALL_VISION` / `SMALL_TEXT` (built from scratch, no network) or
+    both the hub name or folder of a pretrained transformers model.
+    """
+
+    vision: str = field(
+        default="google/vit-base-patch16-224",
+        metadata={"help": "small-resnet, tiny-resnet, or the hub name or folder of a vision model"},
+    )
+    text: str = field(
+        default="microsoft/BiomedNLP-BiomedBERT-base-uncased-abstract-fulltext",
+        metadata={"help": "small-bert, tiny-bert, or the hub name or folder of a text model"},
+    )
+    embed_dim: int = field(default=512, metadata={"help": "D, dimensions of the shared space"})
+    image_size: int = field(default=224, metadata={"help": "side of the square input, px"})
+    max_tokens: int = field(default=256, metadata={"help": "longer sections are cut, word pieces"})
+    vocab_size: int = field(
+        default=3000, metadata={"help": "word pieces to learn from the training reports (small-, tiny-bert)"}
+    )
+    vision_pooling: VisionPooling = field(
+        default="mean", metadata={"help": "mean of the patches, cls, or the vision model's own pooling (own)"}
+    )
+    text_pooling: TextPooling = field(
+        default="cls", metadata={"help": "cls, mean of the tokens, or the text model's own pooling (own)"}
+    )
+    head_hidden: int = field(
+        default=0, metadata={"help": "units of a hidden layer in the heads; 0: linear heads"}
+    )
+    freeze: Literal["none", "vision", "text", "both"] = field(
+        default="none",
+        metadata={
+            "help": "none, vision, text or both: backbones that keep their weights; heads always learn"
+        },
+    )
+    gradient_checkpointing: bool = field(
+        default=False,
+        metadata={"help": "compute transformer layers again in the backward pass: less memory, more time"},
+    )
+
+
+@dataclass(frozen=True)
+class AugmentationConfig:
+    """Random changes of a training view. Never a left-right flip: reports name sides.
+
+    Crop areas, rotation, brightness and contrast are those of arXiv 2602.16019; how much is blurred, and
+    that crops keep the image's shape, is ours.
+    """
+
+    crop_area_1: float = field(default=0.85, metadata={"help": "least share of the area kept, first view"})
+    crop_area_2: float = field(default=0.80, metadata={"help": "least share of the area kept, second view"})
+    rotation: float = field(default=5.0, metadata={"help": "largest rotation to either side, degrees"})
+    brightness: float = field(default=0.08, metadata={"help": "largest change of brightness, share of white"})
+    contrast: float = field(default=0.10, metadata={"help": "largest relative change of contrast"})
+    blur_share: float = field(default=0.3, metadata={"help": "share of the views that are blurred"})
+    blur_sigma: float = field(default=0.6, metadata={"help": "largest Gaussian blur, standard deviation, px"})
+
+
+@dataclass(frozen=True)
+class ObjectiveConfig:
+    """One contrastive objective; the defaults are those of arXiv 2602.16019, others are in `OBJECTIVES`.
+
+    Raises ValueError for an unknown word, a value out of range, or a term without its second view (section).
+    """
+
+    loss: Literal["softmax", "sigmoid"] = field(
+        default="softmax",
+        metadata={"help": "softmax: the right answer among the batch's; sigmoid: each pair right or wrong"},
+    )
+    score: ScoreName = field(
+        default="expected_likelihood", metadata={"help": "how much two Gaussians overlap, see similarity.py"}
+    )
+    scale: float = field(default=1.0, metadata={"help": "a at the start, of the logit a * score + b"})
+    shift: float = field(default=0.0, metadata={"help": "b at the start; a softmax cannot move it"})
+    max_scale: float | None = field(default=None, metadata={"help": "largest a; none by default"})
+    unit_mean: bool = field(default=False, metadata={"help": "scale every mean to length 1"})
+    learned_variance: bool = field(default=True, metadata={"help": "False: every variance is 1"})
+    views: Literal[1, 2] = field(default=2, metadata={"help": "radiographs of a study that are used"})
+    sections: Literal[1, 2] = field(default=2, metadata={"help": "sections used: findings; and impression"})
+    image_text_weight: float = field(default=1.0, metadata={"help": "weight of the contrast I, T; above 0"})
+    image_image_weight: float = field(default=1.0, metadata={"help": "λ_I, of the contrast I1, I2"})
+    text_text_weight: float = field(default=0.1, metadata={"help": "λ_T, of the contrast T1, T2"})
+    kl_weight: float = field(default=1e-4, metadata={"help": "β, of each KL to N(0, I), in nats"})
+    kl_over_dims: Literal["sum", "mean"] = field(
+        default="sum", metadata={"help": "what is taken of the KL over the D dimensions"}
+    )
+    pseudo_positive_weight: float = field(
+        default=0.0, metadata={"help": "α, of the loss that trusts answers preferred to the right one"}
+    )
+    mixed_share: float = field(
+        default=0.0, metadata={"help": "share of the radiographs mixed with another (needs 1 view)"}
+    )
+    duplicates: Treatment = field(
+        default="positive",
+        metadata={"help": "sections of other studies worded alike: right answers, left out, or wrong"},
+    )
+    equal_coding: Treatment = field(
+        default="negative",
+        metadata={"help": "other studies with the same expert codes (table column `codes`): likewise"},
+    )
+    soft: Literal["none", "tfidf", "encoder"] = field(
+        default="none",
+        metadata={"help": "share targets by report similarity: of words, or of the untrained text encoder"},
+    )
+    # Counted on OpenI's TF-IDF: in a batch of 64 a study then keeps two thirds of its target, and over half
+    # of what it shares goes to studies with its own expert codes, which are an eighth of all.
+    soft_threshold: float = field(
+        default=0.3, metadata={"help": "similarities r below share nothing, 0 to 1 (without 1)"}
+    )
+    soft_power: float = field(default=2.0, metadata={"help": "p > 0; weight r^p beside 1 for its own"})
+
+    def __post_init__(self) -> None:
+        hints = get_type_hints(ObjectiveConfig).items()
+        words = {name: get_args(hint) for name, hint in hints if get_origin(hint) is Literal}
+        for name, choices in words.items():
+            if getattr(self, name) not in choices:
+                listed = ", ".join(map(str, choices))
+                raise ValueError(f"no {name} '{getattr(self, name)}'; choose one of {listed}")
+        ranges = {
+            "scale": self.scale > 0,
+            "max_scale": self.max_scale is None or self.max_scale >= self.scale,
+            "mixed_share": 0 <= self.mixed_share <= 1,
+            "soft_threshold": 0 <= self.soft_threshold < 1,
+            "soft_power": self.soft_power > 0,
+            **{name: getattr(self, name) >= 0 for name in vars(self) if name.endswith("_weight")},
+            "image_text_weight": self.image_text_weight > 0,
+        }
+        for name, fits in ranges.items():
+            if not fits:
+                rule = f"{name} = {getattr(self, name)} is out of range"
+                raise ValueError(f"{rule}: {self.__dataclass_fields__[name].metadata['help']}")
+        for term, number in {"image_image_weight": "views", "text_text_weight": "sections"}.items():
+            if getattr(self, term) and getattr(self, number) == 1:
+                raise ValueError(f"{term} contrasts two {number}: set it to 0 or {number} to 2")
+        if self.mixed_share and self.views == 2:
+            raise ValueError("mixed_share needs views = 1: two mixed views have no clear common target")
+
+    def model_settings(self) -> dict:
+        """What it asks of the model, as fields of `MedProbCLIPConfig`."""
+        return {
+            "score": self.score,
+            "similarity_scale": self.scale,
+            "similarity_shift": self.shift,
+            "similarity_max_scale": self.max_scale,
+            "unit_mean": self.unit_mean,
+            "learned_variance": self.learned_variance,
+        }
+
+
+_ONE_PAIR = {"views": 1, "sections": 1, "image_image_weight": 0.0, "text_text_weight": 0.0}
+OBJECTIVES = {
+    # arXiv 2602.16019
+    "medprobclip": ObjectiveConfig(),
+    # ours: the same, but studies with similar reports share their targets
+    "medprobclip-soft": ObjectiveConfig(soft="tfidf"),
+    # Radford 2021
+    "clip": ObjectiveConfig(score="cosine", scale=1 / 0.07, max_scale=100.0, kl_weight=0.0, **_ONE_PAIR),
+    # You 2023
+    "cxr-clip": ObjectiveConfig(score="cosine", scale=1 / 0.07, text_text_weight=0.5, kl_weight=0.0),
+    # Chun 2024
+    "pcme++": ObjectiveConfig(
+        loss="sigmoid", score="csd", scale=5.0, shift=5.0, unit_mean=True, image_text_weight=2.0,
+        kl_over_dims="mean", pseudo_positive_weight=0.1, mixed_share=0.25, **_ONE_PAIR,
+    ),
+}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class TrainingConfig:
+    """How long, how fast, from which seed; the defaults are those of arXiv 2602.16019."""
+
+    epochs: int = field(default=20, metadata={"help": "passes over the training studies"})
+    batch_size: int = field(default=64, metadata={"help": "studies a step, two views and two sections each"})
+    learning_rate: float = field(default=5e-5, metadata={"help": "peak of AdamW's rate"})
+    weight_decay: float = field(default=1e-4, metadata={"help": "AdamW's decoupled weight decay"})
+    warmup: float = field(default=0.0, metadata={"help": "share of all steps with a rising rate"})
+    clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
+    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
+
+
+@dataclass(frozen=True)
+class ScalingConfig:
+    """Sizes of the comparison of notebook 07."""
+
+    queries: int = field(default=256, metadata={"help": "N, radiographs that look for their report"})
+    dim: int = field(default=512, metadata={"help": "D, dimensions of an embedding"})
+    galleries: tuple[int, ...] = field(
+        default=(32, 128, 512, 2048, 8192, 32768, 131072), metadata={"help": "M, reports to choose from"}
+    )
+    k: int = field(default=10, metadata={"help": "best reports kept by the search"})
+    most_mb: float = field(default=2000.0, metadata={"help": "a method that would need more is left out, MB"})
+
+
+@dataclass(frozen=True)
+class ReadabilityConfig:
+    """What is rendered, and when a kind of finding counts as hard."""
+
+    patients: int = field(
+        default=6000, metadata={"help": "invented patients; 6000 give 45 held-out ones with each kind"}
+    )
+    size_px: int = field(default=128, metadata={"help": "side of the radiographs, px: as in the demo"})
+    hard_below: float = field(default=0.75, metadata={"help": "AUROC under which a kind is hard"})
+    # Size and conspicuity excuse a kind. Medians of the kinds have a gap between 23 and 28 mm, and between
+    # 0.42 and 0.58; the latter is also where `truth.conspicuity` draws its line.
+    small_mm: float = field(
+        default=25.0, metadata={"help": "a hard kind of a lesser median size is small; 10 px by default"}
+    )
+    subtle: float = field(
+        default=0.5, metadata={"help": "a hard kind of a lesser median conspicuity is subtle"}
+    )
+
+
+@dataclass(frozen=True)
+class ClassifierConfig:
+    """What learns, how long and how fast."""
+
+    encoder: SmallVision = field(default="small-resnet", metadata={"help": "built from scratch"})
+    epochs: int = field(
+        default=16, metadata={"help": "passes over the training patients; more gained nothing on validation"}
+    )
+    batch_size: int = field(default=32, metadata={"help": "patients a step, two views each"})
+    learning_rate: float = field(default=2e-3, metadata={"help": "peak of AdamW's rate: from scratch"})
+    weight_decay: float = field(default=0.05, metadata={"help": "AdamW's decoupled weight decay"})
+    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})

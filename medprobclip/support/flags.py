@@ -1,0 +1,53 @@
+"""Frozen dataclasses -> command-line flags, one a field, with its help, choices and default; and back.
+
+transformers' HfArgumentParser does the same; importing it alone takes the second within which help starts.
+"""
+
+from __future__ import annotations
+
+from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError, Namespace
+from dataclasses import MISSING, fields, replace
+from types import UnionType
+from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
+
+Config = TypeVar("Config")
+
+
+class HelpWithDefaults(ArgumentDefaultsHelpFormatter):
+    """Shows the default behind each flag's help, but for flags without one."""
+
+    def _get_help_string(self, action: Action) -> str | None:
+        return action.help if action.default is None else super()._get_help_string(action)
+
+
+def truth(word: str) -> bool:
+    """ "True" or "False" as written on a command line. Raises ArgumentTypeError for another word."""
+    if word.lower() not in ("true", "false"):
+        raise ArgumentTypeError(f"'{word}' is neither True nor False")
+    return word.lower() == "true"
+
+
+def add_flags(parser: ArgumentParser, config: Any) -> None:
+    """A flag `--<field>` for each field of a dataclass: of an instance, whose values are the defaults, or of
+    a class, whose fields without a default are required. The help is the field's metadata "help"."""
+    hints = get_type_hints(config if isinstance(config, type) else type(config))
+    for field in fields(config):
+        default = getattr(config, field.name, MISSING)
+        settings: dict[str, Any] = {"help": field.metadata["help"]}
+        settings |= {"required": True} if default is MISSING else {"default": default}
+        hint = hints[field.name]
+        if get_origin(hint) is UnionType:  # float | None: None is the default and has no word
+            hint = next(kind for kind in get_args(hint) if kind is not type(None))
+        if get_origin(hint) is Literal:
+            settings |= {"choices": get_args(hint), "type": type(get_args(hint)[0])}
+        elif hint is bool:  # --flag, --flag True, --flag False
+            settings |= {"type": truth, "nargs": "?", "const": True, "metavar": "True|False"}
+        else:
+            settings["type"] = hint
+        parser.add_argument(f"--{field.name}", **settings)
+
+
+def from_flags(config: Config | type[Config], arguments: Namespace) -> Config:
+    """The dataclass with the values of its flags. Raises what the dataclass does for bad ones."""
+    values = {field.name: getattr(arguments, field.name) for field in fields(config)}
+    return config(**values) if isinstance(config, type) else replace(config, **values)
