@@ -14,7 +14,7 @@ FOLDERS = sorted(str(PurePosixPath(name).parent) for name in MODULES if name.end
 
 
 def docstring(source: str) -> str:
-    return ast.get_docstring(ast.parse(source), clean=False) or ""
+    return ast.get_docstring(ast.parse(source)) or ""
 
 
 def listed(text: str) -> list[str]:

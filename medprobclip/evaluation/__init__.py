@@ -1,14 +1,16 @@
 """Pure functions of scores and embeddings, and the embedding of a held-out set.
 
-scaling.py          what scoring a gallery costs, measured
-embedding.py        embed a held-out set once, keep it with its study ids
-ceiling.py          what a perfect reader of the images could know
-retrieval.py        ranks, recall, precision, chance, ceiling, intervals
-reliability.py      risk-coverage, rank correlation
-discrimination.py   AUROC and its interval
-many_to_many.py     precision, graded overlap, plausible errors, hubs
-confidence.py       how sure a query is of its answer
-calibration.py      from scores to probabilities, and how right they are
-resampling.py       methods on the same queries: intervals, paired differences
-zeroshot.py         findings told by sentences for and against
+Each imports only from those above it:
+
+    scaling.py          what scoring a gallery costs, measured
+    embedding.py        embed a held-out set once, keep it with its study ids
+    ceiling.py          what a perfect reader of the images could know
+    retrieval.py        ranks, recall, precision, chance, ceiling, intervals
+    reliability.py      risk-coverage, rank correlation
+    discrimination.py   AUROC and its interval
+    many_to_many.py     precision, graded overlap, plausible errors, hubs
+    confidence.py       how sure a query is of its answer
+    calibration.py      from scores to probabilities, and how right they are
+    resampling.py       methods on the same queries: intervals, paired differences
+    zeroshot.py         findings told by sentences for and against
 """

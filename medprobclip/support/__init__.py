@@ -1,12 +1,14 @@
 """What the method stands on: disk, memory, compiler, command line, transformers. Plain tensors and names.
 
-files.py          files and folders put in place whole or not at all
-memory.py         freed memory kept for the next step
-precision.py      bfloat16 where the device has it
-compiling.py      functions over tiles, compiled where a compiler is
-kernels.py        the expected likelihood in compiled tiles, forward and backward
-backbones.py      what we need to know of a transformers backbone
-checkpoints.py    the published .pt -> settings and weights under our names
-flags.py          frozen dataclasses -> command-line flags, and back
-auto_classes.py   transformers' Auto classes know ours from `import medprobclip` on
+Each imports only from those above it:
+
+    files.py          files and folders put in place whole or not at all
+    memory.py         freed memory kept for the next step
+    precision.py      bfloat16 where the device has it
+    compiling.py      functions over tiles, compiled where a compiler is
+    kernels.py        the expected likelihood in compiled tiles, forward and backward
+    backbones.py      what we need to know of a transformers backbone
+    checkpoints.py    the published .pt -> settings and weights under our names
+    flags.py          frozen dataclasses -> command-line flags, and back
+    auto_classes.py   transformers' Auto classes know ours from `import medprobclip` on
 """

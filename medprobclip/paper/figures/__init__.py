@@ -1,10 +1,12 @@
 """Tables -> pictures -> figures/README.md.
 
-plots.py         arrays in, Axes out
-corpus.py        figures of the corpus
-model.py         figures of one model
-comparison.py    figures of what the methods find
-reliability.py   figures of doubt
-catalogue.py     every figure, one maker each
-gallery.py       figures/README.md: what the figures show, in words
+Each imports only from those above it:
+
+    plots.py         arrays in, Axes out
+    corpus.py        figures of the corpus
+    model.py         figures of one model
+    comparison.py    figures of what the methods find
+    reliability.py   figures of doubt
+    catalogue.py     every figure, one maker each
+    gallery.py       figures/README.md: what the figures show, in words
 """

@@ -1,11 +1,13 @@
 """Which runs there are, and what is computed from them.
 
-experiments.py   methods, seeds and ablation: which runs there are
-comparison.py    these runs, scored on held-out studies
-reported.py      the paper's numbers
-retrieval.py     recall, many-to-many, hubs by method
-zeroshot.py      AUROC by finding and method
-reliability.py   selective retrieval and calibration by method
-robustness.py    every method on faulty radiographs
-ablation.py      MedProbCLIP with one thing changed
+Each imports only from those above it:
+
+    experiments.py   methods, seeds and ablation: which runs there are
+    comparison.py    these runs, scored on held-out studies
+    reported.py      the paper's numbers
+    retrieval.py     recall, many-to-many, hubs by method
+    zeroshot.py      AUROC by finding and method
+    reliability.py   selective retrieval and calibration by method
+    robustness.py    every method on faulty radiographs
+    ablation.py      MedProbCLIP with one thing changed
 """

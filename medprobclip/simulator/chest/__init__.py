@@ -1,7 +1,9 @@
 """The chest that every simulated patient starts from.
 
-anatomy.py       the prepared chest: attenuation, labels, lungs, landmarks
-landmarks.py     named places in the chest
-preparation.py   the labelled CT, prepared as the volume every patient starts from
-deformation.py   from that volume to one patient
+Each imports only from those above it:
+
+    anatomy.py       the prepared chest: attenuation, labels, lungs, landmarks
+    landmarks.py     named places in the chest
+    preparation.py   the labelled CT, prepared as the volume every patient starts from
+    deformation.py   from that volume to one patient
 """
