@@ -8,7 +8,7 @@ import torch
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPConfig
-from medprobclip.objectives import Views, objective_terms, term_weights
+from medprobclip.objectives import Views, batch_targets, objective_terms, term_weights
 from medprobclip.settings import OBJECTIVES, ObjectiveConfig
 from medprobclip.similarity import SCORES, expected_likelihood
 from medprobclip.training.mixing import Mix
@@ -151,7 +151,7 @@ def test_softmax_objectives_agree_with_naive_loops(gaussians, name, changes):
     r = torch.rand(N, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     r = r if config.soft != "none" else None
     (i1, i2), (t1, t2) = gaussians[:2], gaussians[2:]
-    targets = config.targets(IDS, torch.tensor(CODING), r)
+    targets = batch_targets(config, IDS, torch.tensor(CODING), r)
     terms = objective_terms(Views((i1, i2), (t1, t2), targets), similarity(config.score), config)
 
     m = naive_weights(config, r)
@@ -184,7 +184,7 @@ def test_pcme_agrees_with_naive_loops(gaussians, changes, mixed):
     r = torch.rand(N, N, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
     r = r if config.soft != "none" else None
     image, text = gaussians[0], gaussians[2]
-    targets = config.targets(IDS, torch.tensor(CODING), r)
+    targets = batch_targets(config, IDS, torch.tensor(CODING), r)
     m = naive_weights(config, r)["findings"]
     if mixed:  # 1 takes 40 % of 3, and 4 takes 40 % of 1
         targets = Mix(torch.tensor([1, 4]), torch.tensor([3, 1]), 0.6).targets(targets)
@@ -232,7 +232,7 @@ def test_one_view_is_enough_for_objectives_of_one_view(gaussians):
 def test_without_targets_each_study_answers_for_itself(gaussians):
     config = ObjectiveConfig(duplicates="negative")
     views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]))
-    published = replace(views, targets=config.targets(IDS, None, None))
+    published = replace(views, targets=batch_targets(config, IDS, None, None))
     terms = objective_terms(views, expected_likelihood, config)
     for name, value in objective_terms(published, expected_likelihood, config).items():
         torch.testing.assert_close(value, terms[name])
@@ -254,14 +254,14 @@ def test_soft_targets_work_with_every_score_and_loss(gaussians):
         for loss in ("softmax", "sigmoid"):
             config = ObjectiveConfig(loss=loss, score=score, soft="tfidf")
             parts = [Gaussian(g.mean.clone().requires_grad_(), g.log_var) for g in gaussians]
-            views = Views(tuple(parts[:2]), tuple(parts[2:]), config.targets(IDS, None, r))
+            views = Views(tuple(parts[:2]), tuple(parts[2:]), batch_targets(config, IDS, None, r))
             objective_terms(views, similarity(score), config)["loss"].backward()
             assert all(torch.isfinite(g.mean.grad).all() and g.mean.grad.any() for g in parts)
 
 
 PUBLISHED = {
     "medprobclip": {
-        "loss": "softmax", "score": "expected_likelihood", "scale": 1.0, "shift": 0.0, "max_scale": math.inf,
+        "loss": "softmax", "score": "expected_likelihood", "scale": 1.0, "shift": 0.0, "max_scale": None,
         "unit_mean": False, "views": 2, "sections": 2, "image_text_weight": 1.0, "image_image_weight": 1.0,
         "text_text_weight": 0.1, "kl_weight": 1e-4, "kl_over_dims": "sum", "pseudo_positive_weight": 0.0,
         "mixed_share": 0.0, "soft": "none",
@@ -272,12 +272,12 @@ PUBLISHED = {
         "kl_weight": 0.0, "pseudo_positive_weight": 0.0, "mixed_share": 0.0, "soft": "none",
     },
     "cxr-clip": {
-        "loss": "softmax", "score": "cosine", "scale": 1 / 0.07, "max_scale": math.inf, "views": 2,
+        "loss": "softmax", "score": "cosine", "scale": 1 / 0.07, "max_scale": None, "views": 2,
         "sections": 2, "image_text_weight": 1.0, "image_image_weight": 1.0, "text_text_weight": 0.5,
         "kl_weight": 0.0, "pseudo_positive_weight": 0.0, "mixed_share": 0.0, "soft": "none",
     },
     "pcme++": {
-        "loss": "sigmoid", "score": "csd", "scale": 5.0, "shift": 5.0, "max_scale": math.inf,
+        "loss": "sigmoid", "score": "csd", "scale": 5.0, "shift": 5.0, "max_scale": None,
         "unit_mean": True, "views": 1, "sections": 1, "image_text_weight": 2.0, "image_image_weight": 0.0,
         "text_text_weight": 0.0, "kl_weight": 1e-4, "kl_over_dims": "mean", "pseudo_positive_weight": 0.1,
         "mixed_share": 0.25, "soft": "none",
@@ -343,6 +343,6 @@ def test_what_cannot_be_is_refused(changes, message):
 
 def test_a_correspondence_without_its_source_is_refused():
     with pytest.raises(ValueError, match="'ignored' needs a study table with a column `codes`"):
-        ObjectiveConfig(equal_coding="ignored").targets(IDS, None, None)
+        batch_targets(ObjectiveConfig(equal_coding="ignored"), IDS, None, None)
     with pytest.raises(ValueError, match="'tfidf' needs the similarity"):
-        ObjectiveConfig(soft="tfidf").targets(IDS, None, None)
+        batch_targets(ObjectiveConfig(soft="tfidf"), IDS, None, None)

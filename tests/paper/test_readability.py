@@ -8,9 +8,9 @@ import pandas as pd
 import pytest
 import torch
 
+from medprobclip.commands import readability as command
 from medprobclip.data.coding import parse_code
 from medprobclip.evaluation.discrimination import auroc
-from medprobclip.paper import readability
 from medprobclip.paper.classifier import Classifier, mean_auroc, predict, train
 from medprobclip.paper.figures import catalogue as figures
 from medprobclip.paper.readability import (
@@ -177,12 +177,12 @@ def test_a_tiny_check_from_codes_to_figure(tmp_path, monkeypatch, capsys):
         raise AssertionError("a finished radiograph was rendered again")
 
     monkeypatch.setattr("medprobclip.simulator.corpus.simulate_study", rendered_again)
-    monkeypatch.setattr(readability, "fetch", str)
-    monkeypatch.setattr(readability, "read_openi_reports", lambda path: pd.DataFrame({"codes": [CORPUS, ()]}))
-    monkeypatch.setattr(readability, "OUT", tmp_path)
-    command = "readability --patients 30 --size_px 64 --encoder tiny-resnet --epochs 1 --batch_size 8"
-    monkeypatch.setattr("sys.argv", command.split())
-    readability.main()
+    reports = pd.DataFrame({"codes": [CORPUS, ()]})
+    monkeypatch.setattr("medprobclip.data.assets.fetch", str)
+    monkeypatch.setattr("medprobclip.data.openi.read_openi_reports", lambda path: reports)
+    monkeypatch.setattr(command, "OUT", tmp_path)
+    flags = "--patients 30 --size_px 64 --encoder tiny-resnet --epochs 1 --batch_size 8"
+    command.main(flags.split())
     assert (tmp_path / "readability.png").is_file()
     printed = capsys.readouterr().out
     hard = measured[measured["verdict"] != "readable"]

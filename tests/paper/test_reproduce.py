@@ -7,9 +7,10 @@ import pandas as pd
 import pytest
 
 import medprobclip.paper.reproduce
+from medprobclip.commands import figures as command
 from medprobclip.paper.figures import catalogue as figures
 from medprobclip.paper.figures.gallery import gallery
-from medprobclip.paper.reproduce import parser, reproduce
+from medprobclip.paper.reproduce import reproduce
 from medprobclip.paper.tables.experiments import METHODS, comparison
 from medprobclip.training.profiles import get_profile
 from medprobclip.training.runs import is_finished
@@ -88,10 +89,9 @@ def test_only_the_demo_publishes(monkeypatch):
         medprobclip.paper.reproduce, "reproduce", lambda p, full: asked.append((p, full)) or p.workspace()
     )
     for arguments in ([], ["--profile", "smoke", "--full"]):
-        monkeypatch.setattr("sys.argv", ["reproduce", *arguments])
-        medprobclip.paper.reproduce.main()
+        command.main(arguments)
     assert [(p.profile, p.publish, full) for p, full in asked] == [
         ("demo", True, False),
         ("smoke", False, True),
     ]
-    assert parser().parse_args([]).profile == NotebookParameters.profile
+    assert command.parser().parse_args([]).profile == NotebookParameters.profile

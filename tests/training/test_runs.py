@@ -14,7 +14,7 @@ from PIL import Image
 import medprobclip.evaluation.embedding
 import medprobclip.training.runs
 from medprobclip.data.augment import normalise
-from medprobclip.data.studies import read_studies, write_studies
+from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies, write_studies
 from medprobclip.evaluation.retrieval import (
     expected_map_at_r,
     expected_recall_at,
@@ -23,7 +23,7 @@ from medprobclip.evaluation.retrieval import (
     recall_at,
 )
 from medprobclip.training.loop import TrainingError
-from medprobclip.training.runs import check_disjoint, evaluate_run, load_run, train_run
+from medprobclip.training.runs import evaluate_run, load_run, train_run
 
 
 @pytest.fixture(scope="module")
@@ -83,12 +83,12 @@ def test_an_unfinished_run_is_not_tested(study_tables, tiny_profile, tmp_path):
 
 
 def test_tables_that_share_a_study_or_patient_are_refused(study_tables, tiny_profile, tmp_path):
-    with pytest.raises(TrainingError, match="40 study_id stand in both the training and the validation"):
+    with pytest.raises(StudyTableError, match="40 study_id stand in both the training and the validation"):
         train_run(study_tables["train"], study_tables["train"], tmp_path, tiny_profile)
     a = pd.DataFrame({"study_id": ["1", "2"], "patient_id": ["p", "q"]})
     b = pd.DataFrame({"study_id": ["3"], "patient_id": ["q"]})
     check_disjoint({"training": a, "test": b.drop(columns="patient_id")})
-    with pytest.raises(TrainingError, match="1 patient_id .* training and the test table, first q"):
+    with pytest.raises(StudyTableError, match="1 patient_id .* training and the test table, first q"):
         check_disjoint({"training": a, "test": b})
 
 

@@ -2,8 +2,9 @@
 
 import pytest
 
-from medprobclip.workbench.headless import ROOT, WALK, guarded, parser, run_notebooks
-from medprobclip.workbench.workspace import NotebookParameters
+from medprobclip.commands.run import parser
+from medprobclip.workbench.headless import guarded, run_notebooks
+from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters
 
 
 def test_the_walk_is_data_model_training_retrieval_uncertainty():
@@ -19,7 +20,7 @@ def test_the_chosen_notebooks_run_in_order(tmp_path, monkeypatch):
         (tmp_path / "notebooks" / f"{name}.ipynb").touch()
     ran = []
     monkeypatch.setattr(
-        "medprobclip.workbench.headless.papermill.execute_notebook",
+        "papermill.execute_notebook",
         lambda source, target, parameters, **_: ran.append((source.name, target, parameters["publish"])),
     )
     parameters = NotebookParameters("smoke", root=str(tmp_path), publish=True)

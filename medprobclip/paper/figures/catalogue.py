@@ -35,7 +35,7 @@ class Entry:
 
     draw: Callable[..., Figure]
     paper: str  # what it is in arXiv 2602.16019; empty: the paper has none
-    maker: str  # a notebook without its ending, or a module that is run as a command
+    maker: str  # a notebook without its ending, or a command
     caption: str
 
 
@@ -113,7 +113,7 @@ _ENTRIES = (
         "may turn a difference round",
     ),
     Entry(
-        readability, "", "medprobclip.paper.readability",
+        readability, "", "medprobclip readability",
         "AUROC of a small classifier on held-out simulated patients, by kind of finding",
     ),
 )  # fmt: skip

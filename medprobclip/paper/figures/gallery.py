@@ -32,7 +32,7 @@ def gallery(folder: Path) -> str:
     parts = [HEAD]
     for name, entry in FIGURES.items():
         title = f"{entry.paper}: {name}" if entry.paper else name
-        maker = entry.maker if entry.maker.startswith("medprobclip.") else f"notebook {entry.maker}"
+        maker = f"notebook {entry.maker}" if entry.maker[0].isdigit() else f"`{entry.maker}`"
         numbers = pd.read_csv(Path(folder) / f"{name}.csv")
         parts.append(
             f"## {title}\n\n{entry.caption}. By {maker}; [numbers]({name}.csv).\n\n![{name}]({name}.png)\n"
