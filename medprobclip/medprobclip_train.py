@@ -38,12 +38,12 @@ def named_defaults(**settings: bool) -> ArgumentParser:
     return command
 
 
-def parse(arguments: Sequence[str]) -> tuple[Tables, Profile]:
+def parse(arguments: Sequence[str], prog: str = "medprobclip train") -> tuple[Tables, Profile]:
     """Command line -> tables and a profile with the given flags put in. Exits with usage on a bad flag."""
     chosen = named_defaults(add_help=False).parse_known_args(arguments)[0]
     profile = get_profile(chosen.profile, chosen.objective)
     command = named_defaults()
-    command.description = __doc__
+    command.prog, command.description = prog, __doc__
     add_flags(command.add_argument_group("tables"), Tables)
     for part in PARTS:
         add_flags(command.add_argument_group(part), getattr(profile, part))
@@ -57,7 +57,8 @@ def parse(arguments: Sequence[str]) -> tuple[Tables, Profile]:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Train and score; what is heavy is loaded when the flags are known to be right."""
-    tables, profile = parse(sys.argv[1:] if arguments is None else arguments)
+    published = "python medprobclip/medprobclip_train.py"
+    tables, profile = parse(sys.argv[1:], published) if arguments is None else parse(arguments)
     from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies
 
     try:

@@ -15,11 +15,24 @@ SMALL = [
 ]  # fmt: skip
 
 
-def command(*arguments, cwd=ROOT):
+SCRIPT = "medprobclip/medprobclip_train.py"
+# As Python runs a script, with its folder first on the path; then what was taken from there by its bare name.
+BARE = f"""
+import os, runpy, sys
+sys.path[0] = "medprobclip"
+sys.argv[0] = "{SCRIPT}"
+try:
+    runpy.run_path("{SCRIPT}", run_name="__main__")
+finally:
+    own = {{name.removesuffix(".py") for name in os.listdir("medprobclip")}} - {{"__init__", "__main__"}}
+    print("bare:", sorted(own & set(sys.modules)), "runs:", "medprobclip.training.runs" in sys.modules)
+"""
+
+
+def command(*arguments, script=(SCRIPT,)):
     return subprocess.run(
-        [sys.executable, "medprobclip/medprobclip_train.py", *map(str, arguments)],
-        cwd=cwd, capture_output=True, text=True, timeout=120,
-    )  # fmt: skip
+        [sys.executable, *script, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
+    )
 
 
 @pytest.fixture
@@ -30,9 +43,10 @@ def tables(study_tables):
 
 def test_trains_and_reports(tables, tmp_path, monkeypatch):
     monkeypatch.setenv("MEDPROBCLIP_CACHE", str(tmp_path / "cache"))
-    result = command(*tables, "--out", tmp_path / "out", *SMALL)
+    result = command(*tables, "--out", tmp_path / "out", *SMALL, script=("-c", BARE))
     assert result.returncode == 0, result.stderr
     assert "R@10" in result.stdout
+    assert "bare: [] runs: True" in result.stdout  # nothing installed hides behind a name of ours
     written = {path.name for path in (tmp_path / "out").iterdir()}
     assert {"checkpoint", "metrics.json", "embeddings.safetensors", "history.csv", "tensorboard"} <= written
     assert list((tmp_path / "out" / "tensorboard").glob("events.out.*"))

@@ -7,10 +7,7 @@ torch. So it happens when a name such as `transformers.AutoModel` is used for th
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
-from collections.abc import Sequence
-from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec
 from types import ModuleType
 
@@ -19,43 +16,40 @@ LIBRARY, REGISTERS = "transformers", "medprobclip.processor"  # importing the se
 
 def announce() -> None:
     """Have the classes registered as soon as they can be asked for; call it once."""
-    if LIBRARY in sys.modules:
+    if f"{LIBRARY}.models.auto" in sys.modules:  # somebody may hold an Auto class already
+        importlib.import_module(REGISTERS)
+    elif LIBRARY in sys.modules:
         watch(sys.modules[LIBRARY])
     else:
         sys.meta_path.insert(0, WhenImported())
 
 
-def asks_for_a_class(name: str) -> bool:
-    """Is this what one takes from transformers to load a folder?"""
-    return name.startswith("Auto") or name == "pipeline"
-
-
 def watch(library: ModuleType) -> None:
-    """Register at the first use of an Auto class; at once when one is in use already."""
-    if any(map(asks_for_a_class, vars(library))):
-        importlib.import_module(REGISTERS)
-        return
+    """Register when the library is asked for an Auto class or a pipeline.
 
-    class Watched(type(library)):  # transformers is a module that looks its names up when they are used
-        def __getattr__(self, name: str) -> object:
-            value = super().__getattr__(name)
-            if asks_for_a_class(name):
-                importlib.import_module(REGISTERS)
-            return value
+    Its module looks names up when they are used, by a class of its own. That class is changed, since the
+    library puts a second module in the place of the first while it loads.
+    """
+    lazy = type(library)
+    look_up = lazy.__getattr__
 
-    library.__class__ = Watched
+    def look_up_and_register(module: ModuleType, name: str) -> object:
+        value = look_up(module, name)
+        if module.__name__ == LIBRARY and (name.startswith("Auto") or name == "pipeline"):
+            importlib.import_module(REGISTERS)
+        return value
+
+    lazy.__getattr__ = look_up_and_register
 
 
-class WhenImported(MetaPathFinder):
-    """Leaves finding the library to the other finders, and watches it once it is loaded."""
+class WhenImported:
+    """An entry of `sys.meta_path`: leaves finding the library to the others, watches it once loaded."""
 
-    def find_spec(
-        self, name: str, path: Sequence[str] | None, target: ModuleType | None = None
-    ) -> ModuleSpec | None:
+    def find_spec(self, name: str, path: object, target: ModuleType | None = None) -> ModuleSpec | None:
         if name != LIBRARY:
             return None
-        sys.meta_path.remove(self)
-        spec = importlib.util.find_spec(name)
+        others = (finder for finder in sys.meta_path if finder is not self)
+        spec = next(filter(None, (finder.find_spec(name, path, target) for finder in others)), None)
         if spec is not None and spec.loader is not None:
             load = spec.loader.exec_module
 

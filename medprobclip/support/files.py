@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import os
 import shutil
 from collections.abc import Iterator
@@ -49,6 +50,19 @@ def recovered_folder(path: Path) -> Path | None:
 
 
 def write_json(path: Path, content: object) -> None:
-    """Write JSON in place whole."""
+    """Write JSON in place whole. Raises as `to_json`."""
     with replaced_file(path) as temporary:
-        temporary.write_text(json.dumps(content, indent=2) + "\n")
+        temporary.write_text(to_json(content, indent=2) + "\n", encoding="utf-8")
+
+
+def to_json(content: object, indent: int | None = None) -> str:
+    """JSON for every reader (RFC 8259 has no NaN): NaN becomes null. Raises ValueError for an infinity."""
+
+    def plain(value: object) -> object:
+        if isinstance(value, dict):
+            return {key: plain(inner) for key, inner in value.items()}
+        if isinstance(value, list | tuple):
+            return [plain(inner) for inner in value]
+        return None if isinstance(value, float) and math.isnan(value) else value
+
+    return json.dumps(plain(content), indent=indent, allow_nan=False)

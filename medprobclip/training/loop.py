@@ -28,7 +28,7 @@ from medprobclip.model import MedProbCLIPModel
 from medprobclip.objectives import Views, batch_targets, objective_terms
 from medprobclip.processor import MedProbCLIPProcessor
 from medprobclip.settings import AugmentationConfig, ObjectiveConfig, TrainingConfig
-from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder
+from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder, to_json
 from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast
 from medprobclip.targets import BatchTargets
@@ -216,7 +216,7 @@ def save_state(accelerator: Accelerator, out: Path, history: list[dict]) -> None
     """Model, optimizer, schedule, random states and history after an epoch, whole or not at all."""
     with replaced_folder(out / "last") as folder:
         accelerator.save_state(str(folder))
-        (folder / "history.json").write_text(json.dumps(history))
+        (folder / "history.json").write_text(to_json(history))
     write_history(out, history)
 
 

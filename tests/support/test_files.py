@@ -1,8 +1,11 @@
 """Files and folders appear whole or not at all."""
 
+import json
+
+import numpy as np
 import pytest
 
-from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder
+from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder, write_json
 
 
 def test_a_file_is_kept_when_writing_its_successor_fails(tmp_path):
@@ -35,3 +38,18 @@ def test_a_stop_between_the_two_renames_is_mended(tmp_path):
     assert recovered_folder(tmp_path / "state") == tmp_path / "state"
     assert (tmp_path / "state" / "x").read_text() == "1"
     assert recovered_folder(tmp_path / "other") is None
+
+
+def strict(text: str) -> object:
+    """Read as other languages do: NaN and Infinity are no JSON."""
+    return json.loads(text, parse_constant=lambda word: pytest.fail(f"{word} is no JSON"))
+
+
+def test_json_is_readable_for_everybody(tmp_path):
+    content = {"a": [1.5, float("nan")], "ä": {"b": (np.float64("nan"), None)}, "c": True}
+    write_json(tmp_path / "x.json", content)
+    found = strict((tmp_path / "x.json").read_text(encoding="utf-8"))
+    assert found == {"a": [1.5, None], "ä": {"b": [None, None]}, "c": True}
+    with pytest.raises(ValueError, match="not JSON compliant"):
+        write_json(tmp_path / "x.json", {"a": float("inf")})
+    assert strict((tmp_path / "x.json").read_text(encoding="utf-8")) == found  # the file before stays

@@ -1,5 +1,6 @@
 """One source for every default: dataclasses, command line and notebooks agree."""
 
+import json
 from dataclasses import fields, replace
 
 import nbformat
@@ -8,6 +9,7 @@ import pytest
 from medprobclip.commands.run import parser as run_parser
 from medprobclip.medprobclip_train import PARTS, parse
 from medprobclip.settings import OBJECTIVES
+from medprobclip.support.files import to_json
 from medprobclip.training.profiles import PROFILES, get_profile
 from medprobclip.workbench.workspace import ROOT, NotebookParameters
 
@@ -84,3 +86,11 @@ def test_unknown_profile_is_refused_with_the_names():
 def test_unknown_objective_is_refused_with_the_names():
     with pytest.raises(ValueError, match="medprobclip, medprobclip-soft, clip, cxr-clip"):
         get_profile("demo", "siglip")
+
+
+@pytest.mark.parametrize("objective", OBJECTIVES)
+@pytest.mark.parametrize("name", PROFILES)
+def test_settings_are_json_that_gives_them_back(name, objective):
+    """`settings.json` of a run: no NaN or Infinity, which other languages do not read."""
+    settings = get_profile(name, objective).settings()
+    assert json.loads(to_json(settings), parse_constant=pytest.fail) == json.loads(json.dumps(settings))
