@@ -17,3 +17,7 @@ Each imports only from those above it:
     report_similarity.py   how much two training reports say the same, without labels
     lookalikes.py          studies that say the same, to look at
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

@@ -26,7 +26,7 @@ def group_sizes(ids: np.ndarray) -> np.ndarray:
     return counts[group]
 
 
-def sharing_table(ids: np.ndarray) -> pd.DataFrame:
-    """Studies by size of the group they belong to: columns `size` (ascending) and `studies`."""
-    sizes, studies = np.unique(group_sizes(ids), return_counts=True)
+def sharing_table(sizes: np.ndarray) -> pd.DataFrame:
+    """Group sizes `[N]`, one a study -> how many studies have each: columns `size` (ascending), `studies`."""
+    sizes, studies = np.unique(sizes, return_counts=True)
     return pd.DataFrame({"size": sizes, "studies": studies})

@@ -16,7 +16,8 @@ from medprobclip.data.correspondence import group_sizes, same_coding
 from medprobclip.data.report_similarity import ReportSimilarity, tfidf
 from medprobclip.data.reports import same_text, sentences
 
-WORDED, NEARLY, CODED = "findings worded alike", "reports nearly alike", "coded alike"
+IMPRESSIONS, WORDED = "impressions worded alike", "findings worded alike"
+NEARLY, CODED = "reports nearly alike", "coded alike"
 NEAR = 0.7  # cosine (TF-IDF) from which two reports count as nearly alike
 SHOWN = 3  # studies of a group that are shown
 LONGEST = 70  # characters of a quote
@@ -78,6 +79,20 @@ def near_identical_sizes(similarity: ReportSimilarity, threshold: float, block: 
     return np.maximum(sizes, 1)  # a report without a known word has cosine 0 even with itself
 
 
+def alike_sizes(studies: pd.DataFrame, similarity: ReportSimilarity | None = None) -> dict[str, np.ndarray]:
+    """How many studies say the same as each one, itself included, by what that means: int64 `[N]` each.
+
+    In the order IMPRESSIONS, WORDED, CODED, NEARLY; `similarity` of the reports, where it is at hand.
+    """
+    similarity = similarity or tfidf(report_texts(studies))
+    return {
+        IMPRESSIONS: group_sizes(same_text(studies["impression"])),
+        WORDED: group_sizes(same_text(studies["findings"])),
+        CODED: group_sizes(same_coding(studies["codes"])),
+        NEARLY: near_identical_sizes(similarity, NEAR),
+    }
+
+
 def choose_lookalikes(studies: pd.DataFrame) -> list[Lookalikes]:
     """Up to four groups: worded alike (a normal and an abnormal one), nearly alike, coded alike.
 
@@ -112,8 +127,8 @@ def choose_lookalikes(studies: pd.DataFrame) -> list[Lookalikes]:
 def _told(studies: pd.DataFrame, similarity: ReportSimilarity) -> pd.DataFrame:
     """Studies fit to be shown, one a patient: `row, coding, rank` (in NAMED), `image, quote, words`.
 
-    `words` is equal where the findings are. Columns WORDED, NEARLY and CODED count the studies of the whole
-    table that say the same.
+    `words` is equal where the findings are. The columns of `alike_sizes` count the studies of the whole table
+    that say the same.
     """
     found = []
     for row, study in enumerate(studies.to_dict("records")):
@@ -128,11 +143,7 @@ def _told(studies: pd.DataFrame, similarity: ReportSimilarity) -> pd.DataFrame:
     told = pd.DataFrame(found, columns=["row", "coding", "rank", "image", "quote", "patient"])
     told = told.drop_duplicates("patient").drop(columns="patient")
     rows, words = told["row"].to_numpy(dtype=int), same_text(studies["findings"])
-    sizes = {
-        WORDED: group_sizes(words),
-        NEARLY: near_identical_sizes(similarity, NEAR),
-        CODED: group_sizes(same_coding(studies["codes"])),
-    }
+    sizes = alike_sizes(studies, similarity)
     return told.assign(words=words[rows], **{title: counts[rows] for title, counts in sizes.items()})
 
 

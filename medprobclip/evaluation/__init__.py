@@ -14,3 +14,7 @@ Each imports only from those above it:
     resampling.py       methods on the same queries: intervals, paired differences
     zeroshot.py         findings told by sentences for and against
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

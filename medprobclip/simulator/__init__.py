@@ -14,3 +14,7 @@ Each imports only from those above it:
     openi_sim.py    these reports, simulated radiographs: the default corpus
     showcase.py     a dozen findings to look at
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

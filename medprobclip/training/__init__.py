@@ -8,3 +8,7 @@ Each imports only from those above it:
     profiles.py   smoke, demo, paper
     runs.py       a run folder: train, score once, read back
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

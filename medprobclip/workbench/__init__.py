@@ -6,3 +6,7 @@ Each imports only from those above it:
     headless.py    the notebooks without a browser
     report.py      executed notebooks -> one page of HTML
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

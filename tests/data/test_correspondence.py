@@ -10,7 +10,7 @@ def test_counted_by_hand():
     ids = same_coding(codes)
     assert (ids[:, None] == ids).sum() == 4 + 9 + 1
     assert group_sizes(ids).tolist() == [2, 3, 2, 1, 3, 3]
-    table = sharing_table(ids)
+    table = sharing_table(group_sizes(ids))
     assert table["size"].tolist() == [1, 2, 3]
     assert table["studies"].tolist() == [1, 2, 3]
 
@@ -22,4 +22,4 @@ def test_a_study_that_nobody_coded_is_like_no_other():
 
 def test_every_study_is_in_one_group():
     ids = np.random.default_rng(0).integers(0, 9, 100)
-    assert sharing_table(ids)["studies"].sum() == 100
+    assert sharing_table(group_sizes(ids))["studies"].sum() == 100

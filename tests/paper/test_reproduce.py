@@ -1,6 +1,7 @@
 """One command trains the methods, runs every notebook from top to bottom, and writes figures and report."""
 
 import json
+import re
 
 import nbformat
 import pandas as pd
@@ -35,6 +36,15 @@ def test_every_notebook_ran_and_ends_in_a_picture(workspace):
         cells = [c for c in nbformat.read(workspace.notebooks / name, 4).cells if c.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
         assert any("image/png" in output.get("data", {}) for output in cells[-1].outputs), name
+
+
+def test_a_notebook_takes_what_it_needs_from_few_places():
+    for path in (ROOT / "notebooks").glob("*.ipynb"):
+        cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
+        first = next(source for source in cells if "import" in source)
+        assert len(re.findall(r"^(?:from|import) medprobclip", first, re.MULTILINE)) <= 6, path.name
+        assert not re.search(r"^from medprobclip\S* import \($", first, re.MULTILINE), path.name
+        assert not any("import medprobclip" in c or "from medprobclip" in c for c in cells if c != first)
 
 
 def test_every_notebook_is_short():

@@ -11,3 +11,7 @@ Each imports only from those above it:
     robustness.py    every method on faulty radiographs
     ablation.py      MedProbCLIP with one thing changed
 """
+
+import lazy_loader
+
+__getattr__, __dir__, __all__ = lazy_loader.attach_stub(__name__, __file__)

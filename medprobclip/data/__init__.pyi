@@ -1,0 +1,19 @@
+# Names to take from the package itself, each loaded when it is first used.
+from . import lookalikes as lookalikes
+from .augment import TrainingViews as TrainingViews, normalise as normalise, to_float as to_float
+from .chexpert import coded as coded, mapping_table as mapping_table, other_findings as other_findings
+from .coding import NO_FINDING as NO_FINDING
+from .correspondence import (
+    group_sizes as group_sizes,
+    same_coding as same_coding,
+    sharing_table as sharing_table,
+)
+from .corruptions import CORRUPTIONS as CORRUPTIONS, SEVERITIES as SEVERITIES, corrupt as corrupt
+from .dataset import SECTIONS as SECTIONS, StudyDataset as StudyDataset
+from .images import ImageError as ImageError, read_image as read_image
+from .openi import load_reports as load_reports, read_openi_reports as read_openi_reports
+from .report_similarity import tfidf as tfidf
+from .reports import same_text as same_text, sentences as sentences
+from .studies import StudyTableError as StudyTableError, read_studies as read_studies
+
+__all__: list[str]
