@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 
 help:
 	@echo "make run          the whole path on the demo corpus: data, training, evaluation (PROFILE=smoke: quick)"
-	@echo "make test         the tests, notebooks included"
+	@echo "make test         the tests, notebooks included (six minutes on two cores)"
 	@echo "make figures      five methods, every table and figure of the paper, and a report (40 to 45 minutes)"
 	@echo "make figures-full the same with two more seeds and the ablation (about two hours more)"
 	@echo "make readability  whether a small network sees in the radiographs what was drawn (20 minutes)"

@@ -11,9 +11,7 @@ import numpy as np
 import pandas as pd
 
 from medprobclip.data.coding import NO_FINDING, Coding, parse_code
-from medprobclip.simulator.drawing import around_lungs as chest
-from medprobclip.simulator.drawing import bones as bone
-from medprobclip.simulator.drawing import devices, diffuse, focal
+from medprobclip.simulator.drawing import around_lungs as chest, bones as bone, devices, diffuse, focal
 from medprobclip.simulator.drawing.edits import Canvas, Mark
 
 SIDE, BOTH, MIDLINE = "one side", "both sides", "midline"  # what a code means that names no side

@@ -23,9 +23,17 @@ def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) ->
     """
     workspace = parameters.workspace()
     names = sorted(path.name for path in (workspace.root / "notebooks").glob("*.ipynb"))
+    if not names:
+        raise ValueError(
+            f"no notebooks in {workspace.root / 'notebooks'}: they come with the repository, not with the "
+            "package. Install it from a checkout: pip install -e '.[notebooks]'"
+        )
     for start in only:
         if not any(name.startswith(start) for name in names):
-            raise ValueError(f"no notebook in {workspace.root / 'notebooks'} starts with '{start}'")
+            raise ValueError(
+                f"no notebook in {workspace.root / 'notebooks'} starts with '{start}'; there are "
+                f"{', '.join(name[:2] for name in names)}"
+            )
     names = [name for name in names if name.startswith(tuple(only))]
     workspace.notebooks.mkdir(parents=True, exist_ok=True)
     for number, name in enumerate(names, start=1):
@@ -53,6 +61,8 @@ def guarded(work: Callable[[], None]) -> None:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         work()
+    except ValueError as error:  # what was asked for does not exist
+        sys.exit(f"{error}")
     except PapermillExecutionError as error:
         if error.ename == "KeyboardInterrupt":  # Ctrl-C reaches the kernel, too
             sys.exit("\nStopped. The same command goes on from here.")
