@@ -14,23 +14,27 @@ from papermill.exceptions import PapermillExecutionError
 from medprobclip.workbench.workspace import WALK, NotebookParameters, Workspace
 
 
+class NoNotebookError(ValueError):
+    """What is asked for does not exist; the message says what does."""
+
+
 def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) -> Workspace:
     """Execute the notebooks whose names start so into `runs/<profile>/<objective>/notebooks`, in order.
 
     Cell output streams to the terminal. Each stage (corpus, training by epochs, test scores) keeps what it
     finished, so that a call after an interruption goes on. Raises PapermillExecutionError when a cell
-    fails, ValueError when a start fits no notebook.
+    fails, NoNotebookError when a start fits no notebook or there are none.
     """
     workspace = parameters.workspace()
     names = sorted(path.name for path in (workspace.root / "notebooks").glob("*.ipynb"))
     if not names:
-        raise ValueError(
+        raise NoNotebookError(
             f"no notebooks in {workspace.root / 'notebooks'}: they come with the repository, not with the "
             "package. Install it from a checkout: pip install -e '.[notebooks]'"
         )
     for start in only:
         if not any(name.startswith(start) for name in names):
-            raise ValueError(
+            raise NoNotebookError(
                 f"no notebook in {workspace.root / 'notebooks'} starts with '{start}'; there are "
                 f"{', '.join(name[:2] for name in names)}"
             )
@@ -61,7 +65,7 @@ def guarded(work: Callable[[], None]) -> None:
             signal.signal(getattr(signal, name), signal.default_int_handler)
     try:
         work()
-    except ValueError as error:  # what was asked for does not exist
+    except NoNotebookError as error:
         sys.exit(f"{error}")
     except PapermillExecutionError as error:
         if error.ename == "KeyboardInterrupt":  # Ctrl-C reaches the kernel, too

@@ -3,7 +3,7 @@
 import pytest
 
 from medprobclip.commands.run import main, parser
-from medprobclip.workbench.headless import guarded, run_notebooks
+from medprobclip.workbench.headless import NoNotebookError, guarded, run_notebooks
 from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters
 
 
@@ -32,14 +32,14 @@ def test_the_chosen_notebooks_run_in_order(tmp_path, monkeypatch):
 
 
 def test_an_unknown_notebook_is_refused():
-    with pytest.raises(ValueError, match="starts with '99'; there are 01, 02, 03"):
+    with pytest.raises(NoNotebookError, match="starts with '99'; there are 01, 02, 03"):
         run_notebooks(NotebookParameters("smoke", root=str(ROOT)), only=["01", "99"])
     with pytest.raises(SystemExit, match="starts with '99'"):  # one line, no trace
         main(["--profile", "smoke", "--only", "99"])
 
 
 def test_without_the_repository_there_are_no_notebooks(tmp_path):
-    with pytest.raises(ValueError, match="Install it from a checkout"):
+    with pytest.raises(NoNotebookError, match="Install it from a checkout"):
         run_notebooks(NotebookParameters("smoke", root=str(tmp_path)))
 
 
