@@ -59,7 +59,7 @@ def shown(figure: Figure) -> list[Text]:
 
 
 def assert_readable(figure: Figure) -> None:
-    """No text lies on another; none is cut off, since `figures.save` keeps whatever is drawn."""
+    """No text lies on another; none is cut off, since `catalogue.save` keeps whatever is drawn."""
     boxes = [(text.get_text(), text.get_window_extent().padded(-1)) for text in shown(figure)]
     assert boxes
     for (one, a), (other, b) in itertools.combinations(boxes, 2):

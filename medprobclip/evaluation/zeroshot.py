@@ -11,16 +11,13 @@ from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.chexpert import FINDINGS, no_finding
 from medprobclip.evaluation.discrimination import auroc
-from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.similarity import Score
 from medprobclip.support.precision import autocast
 
 MEAN, NONE = "Mean", "No Finding"
-COLUMNS = [
-    "finding", "auroc", "low", "high", "positives", "negatives", "balanced_accuracy", "threshold", "findings",
-]  # fmt: skip
+COLUMNS = ["finding", "auroc", "positives", "negatives", "balanced_accuracy", "threshold", "findings"]
 Prompts = tuple[tuple[str, ...], tuple[str, ...]]  # the sentences for a finding and those against it
 
 
@@ -225,7 +222,6 @@ def zero_shot_table(
     validation_labels: pd.DataFrame,
     test_scores: pd.DataFrame,
     test_labels: pd.DataFrame,
-    bootstrap: BootstrapConfig | None = None,
 ) -> pd.DataFrame:
     """Zero-shot classification of N test studies, one row each for 13 findings, their mean, and No Finding.
 
@@ -233,39 +229,30 @@ def zero_shot_table(
     `FINDINGS`. Validation gives the thresholds and standardises the scores of No Finding; nothing is learned
     from test.
 
-    Columns: `finding`; `auroc` with its bootstrap interval `low`, `high` over test studies (draws of one
-    kind left out, as in `auroc_interval`); `positives`, `negatives` in test; `balanced_accuracy` in test at
-    the `threshold` that is best in validation; `findings`, how many the mean is taken over. What cannot be
-    judged is NaN, not an error: the AUROC of a finding that all or none of the test studies have, and the
-    accuracy of one that all or none of the validation studies have. The mean leaves such findings out; its
-    interval resamples studies jointly, each draw averaging the findings of which it holds both kinds.
+    Columns: `finding`; `auroc` (its draws: `auroc_draws`); `positives`, `negatives` in test;
+    `balanced_accuracy` in test at the `threshold` that is best in validation; `findings`, how many the mean
+    is taken over. What cannot be judged is NaN, not an error: the AUROC of a finding that all or none of the
+    test studies have, and the accuracy of one that all or none of the validation studies have. The mean
+    leaves such findings out.
     """
-    bootstrap = bootstrap or BootstrapConfig()
     names = list(FINDINGS)
     known = validation_scores[names].assign(**{NONE: no_finding_score(validation_scores, validation_scores)})
     scores = test_scores[names].assign(**{NONE: no_finding_score(test_scores, validation_scores)})
     known_labels = validation_labels[names].assign(**{NONE: no_finding(validation_labels)})
     labels = test_labels[names].assign(**{NONE: no_finding(test_labels)})
-    n = len(scores)
-    drawn = np.random.default_rng(bootstrap.seed).integers(0, n, (bootstrap.resamples, n))
-    times = np.stack([np.bincount(row, minlength=n) for row in drawn])
-    draws = auroc_draws(validation_scores, test_scores, test_labels, times)
-    tail = 100 * (1 - bootstrap.level) / 2
     rows = {}
     for finding in [*names, NONE]:
         s, truth = scores[finding].to_numpy(dtype=float), labels[finding].to_numpy(dtype=bool)
         row = rows[finding] = {"finding": finding, "positives": truth.sum(), "negatives": (~truth).sum()}
-        if finding not in draws:
+        if truth.all() or not truth.any():
             continue
         row["auroc"] = auroc(s, truth)
-        row["low"], row["high"] = np.nanpercentile(draws[finding], [tail, 100 - tail])
         if known_labels[finding].nunique() == 2:
             row["threshold"] = best_threshold(known[finding], known_labels[finding])
             row["balanced_accuracy"] = balanced_accuracy(s, truth, row["threshold"])
-    judged = [finding for finding in names if finding in draws]
+    judged = [rows[finding]["auroc"] for finding in names if "auroc" in rows[finding]]
     mean = {"finding": MEAN, "findings": len(judged)}
     if judged:
-        mean["auroc"] = np.mean([rows[finding]["auroc"] for finding in judged])
-        mean["low"], mean["high"] = np.nanpercentile(draws[MEAN], [tail, 100 - tail])
+        mean["auroc"] = np.mean(judged)
     table = pd.DataFrame([*(rows[finding] for finding in names), mean, rows[NONE]]).reindex(columns=COLUMNS)
     return table.astype({"positives": "Int64", "negatives": "Int64", "findings": "Int64"})

@@ -3,6 +3,7 @@
 Each imports only from those above it:
 
     plots.py         arrays in, Axes out
+    methods.py       several methods beside each other
     corpus.py        figures of the corpus
     model.py         figures of one model
     comparison.py    figures of what the methods find

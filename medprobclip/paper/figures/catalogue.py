@@ -34,86 +34,93 @@ class Entry:
     """One figure with its numbers."""
 
     draw: Callable[..., Figure]
-    paper: str  # what it is in arXiv 2602.16019; empty: the paper has none
     maker: str  # a notebook without its ending, or a command
     caption: str
+    paper: str = ""  # what it is in arXiv 2602.16019, if that has it
 
 
 _ENTRIES = (
     Entry(
-        contact_sheet, "", "01_data_inspection",
+        contact_sheet, "01_data_inspection",
         "Twelve findings: the simulated patient without and with it, expert code, a sentence of the report",
     ),
     Entry(
-        figure_1, "Figure 1", "01_data_inspection",
+        figure_1, "01_data_inspection",
         "The hidden many-to-many problem: studies that are worded or coded alike, and how many there are",
+        "Figure 1",
     ),
     Entry(
-        rendered_truth, "", "01_data_inspection",
+        rendered_truth, "01_data_inspection",
         "What was drawn in one study, and the conspicuity of every kind of finding",
     ),
     Entry(
-        untrained_similarity, "", "02_model_definition", "Scores of an untrained model for eight studies"
+        untrained_similarity, "02_model_definition",
+        "Scores of an untrained model for eight studies",
     ),
     Entry(
-        training_curves, "", "03_training",
+        training_curves, "03_training",
         "The objective term by term, and retrieval on the validation studies",
     ),
     Entry(
-        table_1, "Table 1", "04_retrieval_evaluation",
+        table_1, "04_retrieval_evaluation",
         "Retrieval of the test studies by method, between a random order and the oracle ceiling, over seeds",
+        "Table 1",
     ),
     Entry(
-        many_to_many, "", "04_retrieval_evaluation",
+        many_to_many, "04_retrieval_evaluation",
         "Retrieval when every study with the same expert coding is an answer",
     ),
     Entry(
-        hubs, "", "04_retrieval_evaluation",
+        hubs, "04_retrieval_evaluation",
         "Hubness: how unevenly the items of the gallery are found, by method and by score",
     ),
     Entry(
-        table_2, "Table 2", "04_retrieval_evaluation",
+        table_2, "04_retrieval_evaluation",
         "Zero-shot AUROC of 13 CheXpert findings, of their mean, and of No Finding",
+        "Table 2",
     ),
     Entry(
-        figure_2, "Figure 2", "05_uncertainty_analysis",
+        figure_2, "05_uncertainty_analysis",
         "Selective retrieval: risk and coverage at R@1, 5, 10 and 100, by a confidence chosen on validation",
+        "Figure 2",
     ),
     Entry(
-        figure_2_areas, "Figure 2 (AURC)", "05_uncertainty_analysis",
+        figure_2_areas, "05_uncertainty_analysis",
         "The areas under the curves of figure 2, with intervals over studies and seeds",
+        "Figure 2 (AURC)",
     ),
     Entry(
-        confidences, "", "05_uncertainty_analysis",
+        confidences, "05_uncertainty_analysis",
         "What to be sure by: AURC above the oracle's for six confidences",
     ),
     Entry(
-        calibration, "", "05_uncertainty_analysis",
+        calibration, "05_uncertainty_analysis",
         "Match probabilities before and after a fit on validation pairs",
     ),
     Entry(
-        uncertainty_and_sharing, "", "05_uncertainty_analysis",
+        uncertainty_and_sharing, "05_uncertainty_analysis",
         "Total variance against how many studies share the coding, and against the rank of the answer",
     ),
     Entry(
-        scaling, "", "07_scaling",
+        scaling, "07_scaling",
         "Time and memory of scoring a gallery: the published broadcast as far as memory allows, tiles, exact "
         "search, and search by cosine; less than 1 MB stands at 1 MB",
     ),
     Entry(
-        corruptions, "", "08_robustness_and_ablation", "Eleven faults of a radiograph at five severities"
+        corruptions, "08_robustness_and_ablation",
+        "Eleven faults of a radiograph at five severities",
     ),
     Entry(
-        robustness, "", "08_robustness_and_ablation",
+        robustness, "08_robustness_and_ablation",
         "Retrieval, AURC and total variance on faulty radiographs, one seed: whether the model knows",
     ),
     Entry(
-        ablation, "", "08_robustness_and_ablation",
+        ablation, "08_robustness_and_ablation",
         "MedProbCLIP with one thing changed, one seed each, intervals over test studies only: another seed "
         "may turn a difference round",
     ),
     Entry(
-        readability, "", "medprobclip readability",
+        readability, "medprobclip readability",
         "AUROC of a small classifier on held-out simulated patients, by kind of finding",
     ),
 )  # fmt: skip

@@ -55,8 +55,8 @@ def rendered_truth(
         for row in found.to_dict("records"):
             place = [row[f"{view}_{edge}"] for edge in ("left", "top", "right", "bottom")]
             plots.corners(ax, place, colours[row["kind"]])
-    handles = [plt.Line2D([], [], color=colour, lw=2, label=kind) for kind, colour in colours.items()]
-    films.legend(handles=handles, loc="outside lower center", ncols=2)
+    entries = [plots.entry(kind, color=colour, ls="-", lw=2) for kind, colour in colours.items()]
+    plots.legend(films, entries, ncols=2)
     ax = plots.quantile_ranges(ranges.subplots(), conspicuity, "conspicuity in the better view")
     ax.set_title("How well findings can be seen (median and quartiles)")
     return figure
@@ -71,7 +71,7 @@ def figure_1(groups: Sequence[Lookalikes], pictures: np.ndarray, tables: dict[st
     plots.use_style()
     figure = plt.figure(figsize=(14, 0.7 + 1.95 * max(len(groups), 2)), layout="constrained")
     left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1), wspace=0.04)
-    colours = dict(zip(tables, (plots.REPORT, plots.ACCENT, plots.IMAGE, "#8e6bb3"), strict=False))
+    colours = dict(zip(tables, (plots.REPORT, plots.ACCENT, plots.IMAGE, plots.VIOLET), strict=False))
     left.suptitle("a   Different patients, the same content", x=0.01, ha="left", fontsize=13, weight="bold")
     n = pictures.shape[1]
     axes = left.subplots(len(groups), 1 + n, squeeze=False, width_ratios=(1.15, *[1] * n))

@@ -12,6 +12,7 @@ from medprobclip.evaluation.retrieval import DIRECTIONS
 from medprobclip.paper.figures.catalogue import FIGURES
 from medprobclip.paper.tables.ablation import variant_labels
 from medprobclip.paper.tables.experiments import METHODS
+from medprobclip.paper.tables.reliability import CALIBRATORS
 
 HEAD = """# Every figure and table
 
@@ -74,10 +75,9 @@ def _areas(table: pd.DataFrame) -> Iterator[str]:
 
 def _calibration(table: pd.DataFrame) -> Iterator[str]:
     rows = table[table["level"] == "i2t"].pivot(index="method", columns="calibrator", values="ace")
-    lines = ["report among the first ten, adaptive ECE: as trained, Platt, isotonic"]
-    for method in table["method"].unique():
-        row = rows.loc[method]
-        lines.append(f"{METHODS[method]}: {row['before']:.3f}, {row['platt']:.3f}, {row['isotonic']:.3f}")
+    lines = [f"report among the first ten, adaptive ECE: {', '.join(CALIBRATORS.values())}"]
+    for method, row in rows.loc[table["method"].unique(), list(CALIBRATORS)].iterrows():
+        lines.append(f"{METHODS[method]}: {', '.join(f'{error:.3f}' for error in row)}")
     yield "\n  ".join(lines)
 
 
@@ -95,8 +95,8 @@ def _robustness(table: pd.DataFrame) -> Iterator[str]:
 
 def _ablation(table: pd.DataFrame) -> Iterator[str]:
     labels = variant_labels(table.fillna({"part": ""}))
-    for metric in ("RSUM", "mAP@R", "AURC"):
-        yield verdicts(metric, table[(table["metric"] == metric) & table["value"].notna()], labels)
+    for metric, rows in table[table["value"].notna()].groupby("metric", sort=False):
+        yield verdicts(metric, rows, labels)
 
 
 CLAIMS = {

@@ -35,7 +35,7 @@ def training_curves(
     """Weighted terms of the loss and validation R@10 by epoch; `chance` is R@10 of a random order, %."""
     plots.use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(11, 4), layout="constrained")
-    colours = (plots.INK, plots.IMAGE, plots.ACCENT, plots.REPORT, "#8e6bb3", "#c9a227")
+    colours = (plots.INK, plots.IMAGE, plots.ACCENT, plots.REPORT, plots.VIOLET, plots.OCHRE)
     plots.curves(left, history["epoch"], contributions, colours, "epoch", "contribution to the loss, nats")
     left.set_yscale("log")
     left.set_title("The objective, term by term")
@@ -76,12 +76,12 @@ def uncertainty_and_sharing(sharing: pd.DataFrame, ranks: pd.DataFrame) -> Figur
 
 
 def scaling(table: pd.DataFrame) -> Figure:
-    """Time and memory by gallery size, one line a method; the table of `scaling.scaling_table`."""
+    """Time and memory by gallery size, one line a method; the table of `evaluation.scaling.scaling_table`."""
     plots.use_style()
     figure, (left, right) = plt.subplots(1, 2, figsize=(12, 4.8), layout="constrained")
     methods = {
         "broadcast": ("broadcast, as published", plots.REPORT),
-        "tiles": ("tiles: all scores", "#c9a227"),
+        "tiles": ("tiles: all scores", plots.OCHRE),
         "search": ("search: the best only", plots.IMAGE),
         "cosine search": ("search by cosine", plots.QUIET),
     }
@@ -91,25 +91,23 @@ def scaling(table: pd.DataFrame) -> Figure:
     plots.growth(right, table, "memory_mb", methods, "tiles", floor=1.0)
     right.set_ylabel("memory beyond the inputs, MB (at least 1)")
     right.set_title("What has to be held at once")
-    handles, labels = left.get_legend_handles_labels()
-    for label, face in (("compiled", plots.INK), ("not compiled", "white")):
-        handles.append(plt.Line2D([], [], ls="", marker="o", color=plots.INK, mfc=face, mew=1.5))
-        labels.append(label)
-    figure.legend(handles, labels, loc="outside lower center", ncols=len(labels))
+    faces = {"compiled": plots.INK, "not compiled": "white"}
+    marks = [plots.entry(n, marker="o", color=plots.INK, mfc=face, mew=1.5) for n, face in faces.items()]
+    plots.legend(figure, left.get_legend_handles_labels()[0] + marks)
     return figure
 
 
 def readability(table: pd.DataFrame, hard_below: float) -> Figure:
-    """AUROC by kind with intervals, best first, coloured by verdict; the table of `readability`."""
+    """AUROC by kind with intervals, best first, coloured by verdict; `readability.readability_table`."""
     plots.use_style()
     figure, ax = plt.subplots(figsize=(7.5, 1.4 + 0.21 * len(table)), layout="constrained")
     verdicts = {
         "readable": ("readable", plots.IMAGE),
-        "small": ("hard: small", "#c9a227"),
-        "subtle": ("hard: subtle", "#8e6bb3"),
+        "small": ("hard: small", plots.OCHRE),
+        "subtle": ("hard: subtle", plots.VIOLET),
         "wrong": ("hard: wrong", plots.REPORT),
     }
     plots.labelled_intervals(ax, table, verdicts, hard_below)
     ax.set(xlabel="AUROC on held-out patients, 95 % bootstrap interval", title="What a small network can see")
-    figure.legend(*ax.get_legend_handles_labels(), loc="outside lower center", ncols=5)
+    plots.legend(figure, ax.get_legend_handles_labels()[0])
     return figure

@@ -8,21 +8,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import seaborn as sns
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
+from matplotlib.figure import FigureBase
+from matplotlib.lines import Line2D
 from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethodFormatter
 
 INK, QUIET, GRID = "#22303c", "#7b8794", "#e3e8ec"
 IMAGE, REPORT, ACCENT = "#1f77a4", "#c8553d", "#3d8b5f"  # image to text, text to image, best or reference
+VIOLET, OCHRE = "#8e6bb3", "#c9a227"  # more series
 MARK = "#f2c14e"  # on radiographs
 SERIES = ("#f2c14e", "#5ab4e5", "#e8735a", "#6fcf97", "#c39bd3", "#f0f0f0", "#d98cb3", "#9fb4c7")  # on black
 
-METHOD_COLOURS = {  # of experiments.METHODS
-    "medprobclip": IMAGE,
-    "clip": "#8e6bb3",
-    "cxr-clip": REPORT,
-    "pcme++": "#c9a227",
-    "medprobclip-soft": ACCENT,
-}
+CHANCE = {"color": QUIET, "ls": "--", "lw": 1.3}  # the line of what knows nothing
 
 STYLE = {
     "figure.dpi": 110,
@@ -54,6 +52,39 @@ def interval(ax: Axes, value: float, low: float, high: float, y: float, colour: 
     """A point at its value and a bar from low to high, which need not hold the value."""
     ax.errorbar((low + high) / 2, y, xerr=(high - low) / 2, fmt="none", ecolor=colour, capsize=3)
     ax.plot([value], [y], "o", **{"color": colour, "ms": 6, "mew": 1.5} | look)
+
+
+def errors(table: pd.DataFrame, column: str) -> list[pd.Series]:
+    """How far the columns `low` and `high` lie from that one, as error bars are told."""
+    return [table[column] - table["low"], table["high"] - table[column]]
+
+
+def lines_of_text(ax: Axes, labels: Sequence[str], edge: float = 0.6, apart: bool = False) -> None:
+    """A line of text at y = 0, 1 … from the top, `edge` left at either end; grey lines between if `apart`."""
+    ax.set(yticks=range(len(labels)), yticklabels=list(labels), ylim=(len(labels) - 1 + edge, -edge))
+    ax.tick_params(axis="y", length=0)
+    ax.grid(True, axis="x")
+    if apart:
+        for y in np.arange(len(labels) - 1) + 0.5:
+            ax.axhline(y, color=GRID, lw=1, zorder=0)
+
+
+def at_edge(ax: Axes, y: float, text: str, gap: float, size: float) -> None:
+    """A text right of the panel at a height, `gap` points off."""
+    ax.annotate(
+        text, (1, y), (gap, 0), ("axes fraction", "data"), "offset points",
+        va="center", fontsize=size, color=QUIET, annotation_clip=False,
+    )  # fmt: skip
+
+
+def entry(label: str, **look) -> Line2D:
+    """An entry of a legend; without a look, text alone."""
+    return Line2D([], [], **{"ls": ""} | look, label=label)
+
+
+def legend(figure: FigureBase, entries: Sequence[Artist], **look) -> None:
+    """One legend below all panels, in one line unless `look` has `ncols`."""
+    figure.legend(handles=entries, loc="outside lower center", **{"ncols": len(entries)} | look)
 
 
 def square_root(ax: Axes) -> None:
@@ -136,8 +167,7 @@ def curves(
 def quantile_bands(ax: Axes, table: pd.DataFrame, x_label: str, y_label: str, colour: str = IMAGE) -> Axes:
     """Median and middle half per group: rows `group, studies, low, median, high` -> points with bands."""
     x = np.arange(len(table))
-    errors = [table["median"] - table["low"], table["high"] - table["median"]]
-    ax.errorbar(x, table["median"], yerr=errors, fmt="o", color=colour, capsize=4, ms=7)
+    ax.errorbar(x, table["median"], yerr=errors(table, "median"), fmt="o", color=colour, capsize=4, ms=7)
     labels = [f"{g}\n(n = {n})" for g, n in zip(table["group"], table["studies"], strict=True)]
     ax.set(xticks=x, xticklabels=labels, xlabel=x_label, ylabel=y_label)
     ax.grid(axis="y")
@@ -146,14 +176,12 @@ def quantile_bands(ax: Axes, table: pd.DataFrame, x_label: str, y_label: str, co
 
 def quantile_ranges(ax: Axes, table: pd.DataFrame, label: str) -> Axes:
     """Median and quartiles, one line of text a group: `group, studies, low, median, high`, top first."""
-    y = np.arange(len(table))
-    errors = [table["median"] - table["low"], table["high"] - table["median"]]
-    ax.errorbar(table["median"], y, xerr=errors, fmt="o", color=IMAGE, ms=5)
-    labels = [f"{group}  ({n})" for group, n in zip(table["group"], table["studies"], strict=True)]
-    ax.set(yticks=y, yticklabels=labels, ylim=(len(table) - 0.4, -0.6), xlabel=label)
+    ax.errorbar(table["median"], range(len(table)), xerr=errors(table, "median"), fmt="o", color=IMAGE, ms=5)
+    lines_of_text(ax, [f"{group}  ({n})" for group, n in zip(table["group"], table["studies"], strict=True)])
+    ax.set_xlabel(label)
     ax.set_xlim(left=0)
-    ax.grid(axis="both")
-    ax.tick_params(axis="y", length=0, labelsize=8)
+    ax.grid(True, axis="y")
+    ax.tick_params(axis="y", labelsize=8)
     return ax
 
 
@@ -170,18 +198,17 @@ def labelled_intervals(
         chosen = (table["verdict"] == verdict).to_numpy()
         if chosen.any():
             rows = table[chosen]
-            errors = [rows["auroc"] - rows["low"], rows["high"] - rows["auroc"]]
-            ax.errorbar(rows["auroc"], y[chosen], xerr=errors, fmt="o", color=colour, ms=5, label=label)
+            bars = errors(rows, "auroc")
+            ax.errorbar(rows["auroc"], y[chosen], xerr=bars, fmt="o", color=colour, ms=5, label=label)
     ax.axvline(limit, color=QUIET, ls="--", lw=1.5, label=f"limit, {limit:g}", zorder=0)
-    ax.set(yticks=y, yticklabels=table["kind"], ylim=(len(table) - 0.4, -0.6))
+    lines_of_text(ax, table["kind"])
+    ax.grid(True, axis="y")
     ax.set_xlim(right=1.005)
     counts = ax.secondary_yaxis("right")
     counts.set_yticks(y, [f"{n}" for n in table["positives"]])
     counts.set_ylabel("held-out patients who have it")
     counts.tick_params(length=0)
     counts.spines["right"].set_visible(False)
-    ax.grid(axis="both")
-    ax.tick_params(axis="y", length=0)
     return ax
 
 
@@ -221,61 +248,5 @@ def growth(
     else:
         ax.text(0.5, 0.5, "not known on this system", ha="center", color=QUIET, transform=ax.transAxes)
     ax.minorticks_off()
-    ax.grid(axis="y")
-    return ax
-
-
-def method_intervals(
-    ax: Axes,
-    table: pd.DataFrame,
-    labels: dict[str, str],
-    colours: dict[str, str],
-    references: dict[str, float] | None = None,
-    beside: str = "",
-) -> Axes:
-    """A value with its interval for each method, one line of text each in the order of `labels`, top first.
-
-    Rows `method, value, low, high, least, most` and, but for the reference, `difference_low` and
-    `difference_high`. A hollow point cannot be told from the reference: the interval of the paired difference
-    holds 0. Small marks are single runs, the least and the most. `references` draws a dashed line each (in
-    grey, and for "ceiling" in green); the column `beside` is written at the right edge, with
-    three decimals below 1 and one above.
-    """
-    rows = table.set_index("method")
-    names = list(labels)
-    for y, name in enumerate(names):
-        if name not in rows.index:
-            continue
-        row, colour = rows.loc[name], colours.get(name, INK)
-        same = row.get("difference_low", np.nan) <= 0 <= row.get("difference_high", np.nan)
-        interval(ax, *row[["value", "low", "high"]], y, colour, mfc="white" if same else colour)
-        if row["most"] > row["least"]:
-            ax.plot([row["least"], row["most"]], [y + 0.3] * 2, "|", color=colour, ms=5)
-        if beside and np.isfinite(row[beside]):
-            decimals = 1 if row[beside] >= 1 else 3
-            ax.annotate(
-                f"{row[beside]:.{decimals}f}", (1, y), (3, 0), ("axes fraction", "data"), "offset points",
-                va="center", fontsize=8, color=QUIET, annotation_clip=False,
-            )  # fmt: skip
-    for name, value in (references or {}).items():
-        ax.axvline(value, color=ACCENT if name == "ceiling" else QUIET, ls="--", lw=1.3, zorder=0)
-    ax.set(yticks=range(len(names)), yticklabels=[labels[n] for n in names], ylim=(len(names) - 0.45, -0.55))
-    ax.tick_params(axis="y", length=0)
-    ax.grid(axis="x")
-    return ax
-
-
-def method_lines(
-    ax: Axes, table: pd.DataFrame, x: str, y: str, labels: dict[str, str], colours: dict[str, str]
-) -> Axes:
-    """One line a method over the column `x`, with a band where the table has `<y>_low` and `<y>_high`."""
-    for name, label in labels.items():
-        rows = table[table["method"] == name]
-        if len(rows):
-            ax.plot(rows[x], rows[y], color=colours[name], lw=2, label=label)
-            if f"{y}_low" in rows:
-                ax.fill_between(
-                    rows[x], rows[f"{y}_low"], rows[f"{y}_high"], color=colours[name], alpha=0.15, lw=0
-                )
     ax.grid(axis="y")
     return ax

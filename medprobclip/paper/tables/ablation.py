@@ -8,7 +8,7 @@ import pandas as pd
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import compare, resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS, average_precisions, first_match_ranks
-from medprobclip.paper.tables.comparison import TURNS, Result, Results
+from medprobclip.paper.tables.comparison import TURNS, Result, Results, stacked
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE
 from medprobclip.similarity import SCORES
 
@@ -24,22 +24,20 @@ def ablation_table(results: Results) -> pd.DataFrame:
     """
     variants = {REFERENCE: ("", METHODS[REFERENCE])}
     variants |= {name: ABLATION[name][:2] for name in ABLATION if name in results}
-    scored = {name: (results[name][0], results[name][0].scores) for name in variants}
+    runs = {name: results[name][0] for name in variants}
+    scored = {name: (run, run.scores) for name, run in runs.items()}
+    own = runs[REFERENCE]
     for score, label in RESCORED.items():
-        run = results[REFERENCE][0]
         variants[f"rescored-{score}"] = ("score, after training", label)
-        scored[f"rescored-{score}"] = run, SCORES[score](run.embeddings.image, run.embeddings.report).numpy()
-    parts = []
-    for metric, table in {
-        "RSUM": compare({n: _sums(r, s)[None] for n, (r, s) in scored.items()}, REFERENCE),
-        "mAP@R": compare({n: _precision(r, s)[None] for n, (r, s) in scored.items()}, REFERENCE),
-        "AURC": _areas({n: run for n, (run, _) in scored.items() if not n.startswith("rescored")}),
-    }.items():
-        table.insert(0, "metric", metric)
-        table.insert(0, "change", [variants[name][1] for name in table["method"]])
-        table.insert(0, "part", [variants[name][0] for name in table["method"]])
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+        scored[f"rescored-{score}"] = own, SCORES[score](own.embeddings.image, own.embeddings.report).numpy()
+    parts = {
+        metric: compare({name: measure(*of)[None] for name, of in scored.items()}, REFERENCE)
+        for metric, measure in {"RSUM": _sums, "mAP@R": _precisions}.items()
+    }
+    table = stacked(parts | {"AURC": _areas(runs)}, "metric")
+    for place, column in enumerate(("part", "change")):
+        table.insert(place, column, [variants[name][place] for name in table["method"]])
+    return table
 
 
 def variant_labels(table: pd.DataFrame) -> dict[str, str]:
@@ -57,7 +55,7 @@ def _sums(run: Result, scores: np.ndarray) -> np.ndarray:
     return sum(100.0 * (of <= k) for of in ranks for k in CUTOFFS)
 
 
-def _precision(run: Result, scores: np.ndarray) -> np.ndarray:
+def _precisions(run: Result, scores: np.ndarray) -> np.ndarray:
     """AP@R of each study, percent, mean of both directions: `[N]`."""
     turned = [average_precisions(turn(scores), turn(run.truth.relevant)) for turn in TURNS.values()]
     return 100 * np.mean(turned, axis=0)

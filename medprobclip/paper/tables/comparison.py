@@ -109,6 +109,11 @@ def reference_of(results: Results) -> str:
     return REFERENCE if REFERENCE in results else next(iter(results))
 
 
+def stacked(parts: dict, *names: str) -> pd.DataFrame:
+    """Tables below each other, what their keys stand for in columns of these names before their own."""
+    return pd.concat(parts, names=names).reset_index(list(names)).reset_index(drop=True)
+
+
 def _load(runs: Path, experiments: list[Experiment], csv: Path) -> Results:
     finished = [e for e in experiments if is_finished(runs / e.folder)]
     if not finished:

@@ -29,8 +29,8 @@ from medprobclip.evaluation.reliability import (
 )
 from medprobclip.evaluation.resampling import resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS
-from medprobclip.paper.tables.comparison import TURNS, Result, Results, reference_of
-from medprobclip.paper.tables.reported import reported
+from medprobclip.paper.tables.comparison import TURNS, Result, Results, reference_of, stacked
+from medprobclip.paper.tables.reported import beside
 
 Calibrator = Callable[[np.ndarray], np.ndarray]
 CALIBRATORS = {"before": "as trained", "platt": "Platt", "isotonic": "isotonic"}
@@ -50,8 +50,9 @@ def calibrators(validation: Result, gallery: int) -> dict[str, Calibrator]:
     return {"before": sigmoid} | {name: ForGallery(f, *sizes) for name, f in fitted.items()}
 
 
-def run_confidences(run: Result, platt: Calibrator, direction: str) -> dict[int, dict[str, np.ndarray]]:
+def run_confidences(validation: Result, run: Result, direction: str) -> dict[int, dict[str, np.ndarray]]:
     """Every confidence of every query of a run, `[N]`, by the K of the R@K to foretell."""
+    platt = calibrators(validation, len(run.truth))["platt"]
     scores = TURNS[direction](run.scores)
     return {k: confidences(scores, run.total_variance[direction], platt, k) for k in CUTOFFS}
 
@@ -66,22 +67,18 @@ def selective_table(validation: Results, test: Results) -> pd.DataFrame:
     rows = []
     for method, runs in test.items():
         for direction in TURNS:
-            for number, run in enumerate(runs):
-                before = validation[method][number]
-                sure = {
-                    part: run_confidences(r, calibrators(before, len(r.truth))["platt"], direction)
-                    for part, r in (("v", before), ("t", run))
-                }
+            for before, run in zip(validation[method], runs, strict=True):
+                known, sure = (run_confidences(before, r, direction) for r in (before, run))
                 for k in CUTOFFS:
-                    wrong = before.ranks[direction] > k, run.ranks[direction] > k
-                    frame = {"random": random_curve(wrong[1]).aurc, "oracle": oracle_curve(wrong[1]).aurc}
-                    for name in sure["t"][k]:
-                        curve = risk_coverage(sure["t"][k][name], wrong[1])
+                    missed, wrong = (r.ranks[direction] > k for r in (before, run))
+                    frame = {"random": random_curve(wrong).aurc, "oracle": oracle_curve(wrong).aurc}
+                    for name in sure[k]:
+                        curve = risk_coverage(sure[k][name], wrong)
                         rows.append({
                             "method": method, "direction": direction, "k": k, "confidence": name,
-                            "validation_aurc": risk_coverage(sure["v"][k][name], wrong[0]).aurc,
+                            "validation_aurc": risk_coverage(known[k][name], missed).aurc,
                             "aurc": curve.aurc,
-                            "excess": excess_aurc(sure["t"][k][name], wrong[1]), "augrc": curve.augrc,
+                            "excess": excess_aurc(sure[k][name], wrong), "augrc": curve.augrc,
                             **frame,
                         })  # fmt: skip
     keys = ["method", "direction", "k", "confidence"]
@@ -105,13 +102,10 @@ def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str],
     Columns: `direction`, `k`, `confidence`, those of `evaluation.resampling.compare`, the mean `random` and
     `oracle` AURC of the method's runs, and `reported` (the paper does not say in which direction).
     """
-    paper, parts = reported("figure2"), []
+    parts = {}
     for direction in TURNS:
         sure = {
-            method: [
-                run_confidences(run, calibrators(v, len(run.truth))["platt"], direction)
-                for v, run in zip(validation[method], runs, strict=True)
-            ]
+            method: [run_confidences(v, r, direction) for v, r in zip(validation[method], runs, strict=True)]
             for method, runs in test.items()
         }
         for k in CUTOFFS:
@@ -131,14 +125,11 @@ def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str],
                     "oracle": np.mean([oracle_curve(wrong).aurc for _, wrong in queries]),
                 }
             table = summaries(every, draws, reference_of(test))
-            table.insert(0, "direction", direction)
-            table.insert(1, "k", k)
-            table.insert(2, "confidence", [chosen[method, direction] for method in table["method"]])
-            for name in ("random", "oracle"):
-                table[name] = [frames[method][name] for method in table["method"]]
-            table["reported"] = [paper.get((m, f"AURC_R@{k}"), np.nan) for m in table["method"]]
-            parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+            parts[direction, k] = table.join(pd.DataFrame.from_dict(frames, orient="index"), on="method")
+    table = stacked(parts, "direction", "k")
+    own = zip(table["method"], table["direction"], strict=True)
+    table.insert(2, "confidence", [chosen[key] for key in own])
+    return table.assign(reported=beside("figure2", table["method"], [f"AURC_R@{k}" for k in table["k"]]))
 
 
 def curve_table(validation: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
@@ -146,26 +137,21 @@ def curve_table(validation: Results, test: Results, chosen: dict[tuple[str, str]
 
     Columns: `direction`, `k`, `method` (also `random` and `oracle`, the reference's), `coverage`, `risk`.
     """
-    rows = []
+    parts = {}
+    shares = np.arange(1, 101)
     for direction in TURNS:
         for method, runs in test.items():
-            before, run = validation[method][0], runs[0]
-            sure = run_confidences(run, calibrators(before, len(run.truth))["platt"], direction)
+            sure = run_confidences(validation[method][0], runs[0], direction)
             for k in CUTOFFS:
-                wrong = run.ranks[direction] > k
+                wrong = runs[0].ranks[direction] > k
                 curves = {method: risk_coverage(sure[k][chosen[method, direction]], wrong)}
                 if method == reference_of(test):
                     curves |= {"random": random_curve(wrong), "oracle": oracle_curve(wrong)}
-                shares = np.arange(1, 101)
                 at = -(-shares * len(wrong) // 100) - 1  # in whole numbers: 0.07 * 100 is above 7
                 for name, curve in curves.items():
-                    rows.append(
-                        pd.DataFrame({
-                            "direction": direction, "k": k, "method": name,
-                            "coverage": shares / 100, "risk": curve.risk[at],
-                        })
-                    )  # fmt: skip
-    return pd.concat(rows, ignore_index=True)
+                    columns = {"coverage": shares / 100, "risk": curve.risk[at]}
+                    parts[direction, k, name] = pd.DataFrame(columns)
+    return stacked(parts, "direction", "k", "method")
 
 
 def match_probabilities(run: Result, fitted: dict[str, Calibrator]) -> pd.DataFrame:
@@ -174,15 +160,15 @@ def match_probabilities(run: Result, fitted: dict[str, Calibrator]) -> pd.DataFr
     Levels: "pairs", all N² pairs, is it a match; "i2t" and "t2i", the N queries, is a match among the first
     10 (`confidence.match_probability`).
     """
-    parts = []
+    parts = {}
     for name, calibrator in fitted.items():
         pairs = {"p": calibrator(run.scores).ravel(), "y": run.truth.matches.ravel()}
-        parts.append(pd.DataFrame({"level": "pairs", "calibrator": name, **pairs}))
+        parts["pairs", name] = pd.DataFrame(pairs)
         for direction, turn in TURNS.items():
             sure = confidences(turn(run.scores), run.total_variance[direction], calibrator, QUERY_K)
             queries = {"p": sure["match_probability"], "y": run.ranks[direction] <= QUERY_K}
-            parts.append(pd.DataFrame({"level": direction, "calibrator": name, **queries}))
-    return pd.concat(parts, ignore_index=True)
+            parts[direction, name] = pd.DataFrame(queries)
+    return stacked(parts, "level", "calibrator")
 
 
 def diagram_table(cases: pd.DataFrame) -> pd.DataFrame:

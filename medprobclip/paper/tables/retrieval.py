@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 import pandas as pd
 
@@ -23,8 +21,8 @@ from medprobclip.evaluation.retrieval import (
     chance_recall_at,
     expected_recall_at,
 )
-from medprobclip.paper.tables.comparison import TURNS, Results, reference_of
-from medprobclip.paper.tables.reported import reported
+from medprobclip.paper.tables.comparison import TURNS, Results, reference_of, stacked
+from medprobclip.paper.tables.reported import beside
 from medprobclip.similarity import SCORES
 
 HUB_K = 10  # first places that are counted for hubs
@@ -37,36 +35,27 @@ def recall_table(results: Results) -> pd.DataFrame:
     rank), and `reported`. Rows `random` (expected of a random order, exact) and `ceiling` (expected of a
     perfect reader of the simulated radiographs) have a value only.
     """
-    truth = results[reference_of(results)][0].truth
-    parts, hits = [], {name: 0.0 for name in results}
-    rows = {"random": {"RSUM": 0.0}, "ceiling": {"RSUM": 0.0}}
+    own = reference_of(results)
+    truth = results[own][0].truth
+    parts, hits, sums = {}, dict.fromkeys(results, 0.0), {"random": 0.0, "ceiling": 0.0}
     for direction, turn in TURNS.items():
-        matches = turn(truth.matches)
+        ranks = {name: np.stack([run.ranks[direction] for run in runs]) for name, runs in results.items()}
+        matches, reader = turn(truth.matches), turn(truth.reader)
         for k in CUTOFFS:
-            values = {
-                n: np.stack([100.0 * (r.ranks[direction] <= k) for r in runs]) for n, runs in results.items()
-            }
-            hits = {name: hits[name] + values[name] for name in results}
-            references = {
+            values = {name: 100.0 * (of <= k) for name, of in ranks.items()}
+            lines = {
                 "random": chance_recall_at(matches, k),
-                "ceiling": expected_recall_at(turn(truth.reader), matches, k),
+                "ceiling": expected_recall_at(reader, matches, k),
             }
-            for name, value in references.items():
-                rows[name]["RSUM"] += value
-            parts.append(
-                _with_references(compare(values, reference_of(results)), references, direction, f"R@{k}")
-            )
-        ranks = {name: np.stack([r.ranks[direction] for r in runs]) for name, runs in results.items()}
-        parts.append(_with_references(_medians(ranks, reference_of(results)), {}, direction, "median rank"))
-    sums = {name: row["RSUM"] for name, row in rows.items()}
-    parts.append(_with_references(compare(hits, reference_of(results)), sums, "both", "RSUM"))
-    table = pd.concat(parts, ignore_index=True)
-    paper = reported("table1")
-    keys = [
-        (method, metric if direction == "both" else f"{direction}_{metric}")
-        for direction, metric, method in table[["direction", "metric", "method"]].itertuples(index=False)
-    ]
-    return table.assign(reported=[paper.get(key, np.nan) for key in keys])
+            hits = {name: hits[name] + of for name, of in values.items()}
+            sums = {name: sums[name] + value for name, value in lines.items()}
+            parts[direction, f"R@{k}"] = _with_lines(compare(values, own), lines)
+        parts[direction, "median rank"] = _medians(ranks, own)
+    parts["both", "RSUM"] = _with_lines(compare(hits, own), sums)
+    table = stacked(parts, "direction", "metric")
+    both = table["direction"] == "both"
+    metrics = table["metric"].where(both, table["direction"] + "_" + table["metric"])
+    return table.assign(reported=beside("table1", table["method"], metrics))
 
 
 def _medians(ranks: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
@@ -78,15 +67,10 @@ def _medians(ranks: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
     return summaries({name: np.median(r, axis=1) for name, r in ranks.items()}, draws, reference)
 
 
-def _with_references(
-    table: pd.DataFrame, references: dict[str, float], direction: str, metric: str
-) -> pd.DataFrame:
+def _with_lines(table: pd.DataFrame, lines: dict[str, float]) -> pd.DataFrame:
     """The rows of one metric, and those of chance and ceiling below them."""
-    below = pd.DataFrame([{"method": name, "value": value} for name, value in references.items()])
-    joined = pd.concat([table, below], ignore_index=True)
-    joined.insert(0, "direction", direction)
-    joined.insert(1, "metric", metric)
-    return joined
+    below = pd.DataFrame([{"method": name, "value": value} for name, value in lines.items()])
+    return pd.concat([table, below], ignore_index=True)
 
 
 def many_to_many_table(results: Results) -> pd.DataFrame:
@@ -99,38 +83,37 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
     queries; the ceiling is that of a perfect reader of the simulated radiographs and absent for the
     plausible share.
     """
-    truth = results[reference_of(results)][0].truth
-    metrics: dict[str, Callable[[np.ndarray, Callable], np.ndarray]] = {
-        "mAP@R": lambda s, turn: average_precisions(s, turn(truth.relevant)),
-        "R-Precision": lambda s, turn: r_precisions(s, turn(truth.relevant)),
-        "P@5": lambda s, turn: precisions_at(s, turn(truth.relevant), 5),
-        "P@10": lambda s, turn: precisions_at(s, turn(truth.relevant), 10),
-        "overlap@10": lambda s, turn: overlaps_at(s, turn(truth.overlap), 10),
-        "nDCG@10": lambda s, turn: normalised_gains_at(s, turn(truth.overlap), 10),
+    own = reference_of(results)
+    truth = results[own][0].truth
+    metrics = {
+        "mAP@R": (average_precisions, truth.relevant),
+        "R-Precision": (r_precisions, truth.relevant),
+        "P@5": (precisions_at, truth.relevant, 5),
+        "P@10": (precisions_at, truth.relevant, 10),
+        "overlap@10": (overlaps_at, truth.overlap, 10),
+        "nDCG@10": (normalised_gains_at, truth.overlap, 10),
     }
-    parts = []
+    constant = np.zeros(truth.matches.shape, dtype=np.int8)
+    parts = {}
     for direction, turn in TURNS.items():
-        for metric, function in metrics.items():
+        for metric, (measure, answers, *k) in metrics.items():
+            asked = turn(answers), *k
             values = {
-                name: np.stack([100 * function(turn(r.scores), turn) for r in runs])
+                name: np.stack([100 * measure(turn(run.scores), *asked) for run in runs])
                 for name, runs in results.items()
             }
-            constant = np.zeros(truth.matches.shape, dtype=np.int8)
-            references = {
-                "random": 100 * function(constant, turn).mean(),
-                "ceiling": 100 * function(turn(truth.reader), turn).mean(),
+            lines = {
+                "random": 100 * measure(constant, *asked).mean(),
+                "ceiling": 100 * measure(turn(truth.reader), *asked).mean(),
             }
-            parts.append(
-                _with_references(compare(values, reference_of(results)), references, direction, metric)
-            )
-        table, chance = _plausible_shares(results, direction)
-        parts.append(_with_references(table, {"random": chance}, direction, "plausible share"))
-    return pd.concat(parts, ignore_index=True)
+            parts[direction, metric] = _with_lines(compare(values, own), lines)
+        parts[direction, "plausible share"] = _plausible_shares(results, direction)
+    return stacked(parts, "direction", "metric")
 
 
-def _plausible_shares(results: Results, direction: str) -> tuple[pd.DataFrame, float]:
-    """Share of wrong first answers that are plausible, percent, and the reference's by chance."""
-    turn = TURNS[direction]
+def _plausible_shares(results: Results, direction: str) -> pd.DataFrame:
+    """Share of wrong first answers that are plausible, percent, and the reference's by chance below."""
+    turn, own = TURNS[direction], reference_of(results)
     errors = {
         name: [plausible_errors(turn(r.scores), turn(r.truth.matches), turn(r.truth.relevant)) for r in runs]
         for name, runs in results.items()
@@ -142,9 +125,8 @@ def _plausible_shares(results: Results, direction: str) -> tuple[pd.DataFrame, f
         / resampled_means(np.stack([e.wrong for e in of]), salt)
         for salt, (name, of) in enumerate(errors.items())
     }
-    return summaries(shares, draws, reference_of(results)), 100 * float(
-        np.mean([e.chance_share for e in errors[reference_of(results)]])
-    )
+    chance = 100 * float(np.mean([e.chance_share for e in errors[own]]))
+    return _with_lines(summaries(shares, draws, own), {"random": chance})
 
 
 def hub_table(results: Results) -> pd.DataFrame:
@@ -155,16 +137,13 @@ def hub_table(results: Results) -> pd.DataFrame:
     items that never are), each a mean over the runs with its `_least` and `_most`. Kind "random": the
     expectation if every item were found equally likely.
     """
-    rows = []
-    n = len(results[reference_of(results)][0].truth)
+    rows, own = [], results[reference_of(results)]
+    n = len(own[0].truth)
     for direction, turn in TURNS.items():
         for name, runs in results.items():
             rows.append(_hubs("method", name, direction, [turn(r.scores) for r in runs]))
         for name, score in SCORES.items():
-            scored = [
-                turn(score(r.embeddings.image, r.embeddings.report).numpy())
-                for r in results[reference_of(results)]
-            ]
+            scored = [turn(score(r.embeddings.image, r.embeddings.report).numpy()) for r in own]
             rows.append(_hubs("score", name, direction, scored))
         p = min(1, HUB_K / n)
         binomial = {"skew": (1 - 2 * p) / np.sqrt(n * p * (1 - p)), "orphans": 100 * (1 - p) ** n}

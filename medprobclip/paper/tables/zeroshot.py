@@ -14,8 +14,8 @@ from medprobclip.evaluation.zeroshot import (
     score_findings,
     zero_shot_table,
 )
-from medprobclip.paper.tables.comparison import Result, Results, reference_of
-from medprobclip.paper.tables.reported import reported
+from medprobclip.paper.tables.comparison import Result, Results, reference_of, stacked
+from medprobclip.paper.tables.reported import beside
 from medprobclip.training.runs import load_run
 
 
@@ -55,12 +55,10 @@ def finding_table(validation: Results, test: Results) -> pd.DataFrame:
             row = tables[0].loc[finding, ["positives", "negatives", "findings"]].to_dict()
             accuracy = np.mean([t.loc[finding, "balanced_accuracy"] for t in tables])
             facts[finding, method] = {**row, "balanced_accuracy": accuracy}
-    paper, parts = reported("table2"), []
+    parts = {}
     for finding in every:
         table = summaries(every[finding], draws[finding], reference_of(test))
-        table.insert(0, "finding", finding)
         more = pd.DataFrame([facts[finding, method] for method in table["method"]])
-        table = pd.concat([table, more], axis=1)
-        table["reported"] = [paper.get((method, finding), np.nan) for method in table["method"]]
-        parts.append(table)
-    return pd.concat(parts, ignore_index=True)
+        parts[finding] = pd.concat([table, more], axis=1)
+    table = stacked(parts, "finding")
+    return table.assign(reported=beside("table2", table["method"], table["finding"]))

@@ -47,7 +47,7 @@ def framed(rows: pd.DataFrame, direction: str, metric: str, **references: float)
 
 
 def recall_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `retrieval_tables.recall_table`."""
+    """As `tables.retrieval.recall_table`."""
     parts = []
     for base, direction in zip((1.0, 1.4), DIRECTIONS, strict=True):
         for metric, times in zip(RECALLS, (1, 5, 10, 35), strict=True):
@@ -110,7 +110,7 @@ def test_table_1_can_be_read():
 
 
 def many_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `retrieval_tables.many_to_many_table`."""
+    """As `tables.retrieval.many_to_many_table`."""
     parts = []
     for base, direction in zip((14.0, 18.0), DIRECTIONS, strict=True):
         for metric in ("mAP@R", "R-Precision", "P@5", "P@10", "nDCG@10"):
@@ -139,7 +139,7 @@ def test_many_to_many_can_be_read():
 
 
 def hub_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `retrieval_tables.hub_table`."""
+    """As `tables.retrieval.hub_table`."""
     rows = []
     for direction in DIRECTIONS:
         names = [("method", name) for name in methods] + [("score", name) for name in SCORES]
@@ -174,7 +174,7 @@ def test_hubs_can_be_read():
 
 
 def finding_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `zeroshot_tables.finding_table`."""
+    """As `tables.zeroshot.finding_table`."""
     parts, paper = [], reported("table2")
     for i, finding in enumerate((*FINDINGS, "Mean", "No Finding")):
         rows = compared(by_method(0.5 + 0.02 * i, 0.03, methods), 0.04)
@@ -219,7 +219,7 @@ def test_table_2_can_be_read():
 
 
 def ablation_rows(variants: tuple[str, ...] = tuple(ABLATION)) -> pd.DataFrame:
-    """As `ablation.ablation_table`: the rescored variants have no AURC."""
+    """As `tables.ablation.ablation_table`: the rescored variants have no AURC."""
     said = {REFERENCE: ("", METHODS[REFERENCE])} | {name: ABLATION[name][:2] for name in variants}
     said |= {"rescored-csd": ("score, after training", "CSD")}
     said |= {"rescored-cosine": ("score, after training", "cosine of the means")}

@@ -11,11 +11,13 @@ import pytest
 from PIL import Image
 
 from medprobclip.__main__ import COMMANDS
-from medprobclip.paper.figures import catalogue as figures
-from medprobclip.paper.figures import comparison as comparison_figures
-from medprobclip.paper.figures import corpus as corpus_figures
-from medprobclip.paper.figures import model as model_figures
-from medprobclip.paper.figures import reliability as reliability_figures
+from medprobclip.paper.figures import (
+    catalogue as figures,
+    comparison as comparison_figures,
+    corpus as corpus_figures,
+    model as model_figures,
+    reliability as reliability_figures,
+)
 from medprobclip.workbench.workspace import ROOT
 
 MODULES = (comparison_figures, corpus_figures, model_figures, reliability_figures)

@@ -24,7 +24,7 @@ from medprobclip.data.corruptions import CORRUPTIONS
 from medprobclip.evaluation.confidence import LABELS
 from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from medprobclip.paper.figures import plots
-from medprobclip.paper.figures.plots import METHOD_COLOURS
+from medprobclip.paper.figures.methods import METHOD_COLOURS
 from medprobclip.paper.figures.reliability import (
     calibration,
     confidences,
@@ -44,7 +44,7 @@ PANELS = [(direction, k) for direction in DIRECTIONS for k in CUTOFFS]
 
 
 def curve_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `reliability_tables.curve_table`."""
+    """As `tables.reliability.curve_table`."""
     coverage = np.arange(1, 101) / 100
     parts = []
     for panel, (direction, k) in enumerate(PANELS):
@@ -86,7 +86,7 @@ def test_figure_2_can_be_read():
 
 
 def area_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `reliability_tables.area_table`."""
+    """As `tables.reliability.area_table`."""
     parts, paper = [], reported("figure2")
     for panel, (direction, k) in enumerate(PANELS):
         rows = compared(by_method(0.9 - 0.05 * panel, 0.01, methods), 0.02)
@@ -124,7 +124,7 @@ def test_areas_can_be_read():
 
 
 def selective_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `reliability_tables.selective_table`; each method chose another confidence, by direction."""
+    """As `tables.reliability.selective_table`; each method chose another confidence, by direction."""
     names, rows = list(LABELS), []
     for i, method in enumerate(methods):
         for j, direction in enumerate(DIRECTIONS):
@@ -225,7 +225,7 @@ def test_corruptions_show_every_picture(n):
 
 
 def fault_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `robustness.robustness_table`."""
+    """As `tables.robustness.robustness_table`."""
     rows = []
     for i, method in enumerate(methods):
         for j, corruption in enumerate(("none", *CORRUPTIONS)):
