@@ -10,6 +10,7 @@ from scipy.stats import hypergeom
 
 CUTOFFS = (1, 5, 10, 100)  # the K of R@K reported by arXiv 2602.16019; RSUM adds all of them both ways
 DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
+TURNS = {"i2t": np.asarray, "t2i": np.transpose}  # image × text scores -> query × gallery
 
 
 def checked(scores: np.ndarray, matches: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -148,7 +149,7 @@ def retrieval_table(
     may in principle exceed it by favouring common wordings or codings, since all equal ones are right.
     """
     rows, hits_of = [], {}
-    for direction, turn in {"i2t": np.asarray, "t2i": np.transpose}.items():
+    for direction, turn in TURNS.items():
         s, m = turn(scores), turn(matches)
         ranks = first_match_ranks(s, m)
         size = {"queries": len(ranks), "gallery": s.shape[1]}

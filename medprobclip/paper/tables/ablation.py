@@ -7,8 +7,8 @@ import pandas as pd
 
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import compare, resampled, summaries
-from medprobclip.evaluation.retrieval import CUTOFFS, average_precisions, first_match_ranks
-from medprobclip.paper.tables.comparison import TURNS, Result, Results, stacked
+from medprobclip.evaluation.retrieval import CUTOFFS, TURNS, average_precisions, first_match_ranks
+from medprobclip.paper.tables.comparison import Result, Results, stacked
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE
 from medprobclip.similarity import SCORES
 

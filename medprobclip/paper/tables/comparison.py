@@ -15,13 +15,11 @@ from medprobclip.data.correspondence import same_coding
 from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.evaluation.many_to_many import coding_overlap
-from medprobclip.evaluation.retrieval import first_match_ranks
+from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE, Experiment, comparison
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import embed_run, is_finished, load_run
-
-TURNS = {"i2t": np.asarray, "t2i": np.transpose}  # image × text scores -> query × gallery
 
 
 @dataclass(frozen=True, eq=False)

@@ -28,8 +28,8 @@ from medprobclip.evaluation.reliability import (
     risk_coverage,
 )
 from medprobclip.evaluation.resampling import resampled, summaries
-from medprobclip.evaluation.retrieval import CUTOFFS
-from medprobclip.paper.tables.comparison import TURNS, Result, Results, reference_of, stacked
+from medprobclip.evaluation.retrieval import CUTOFFS, TURNS
+from medprobclip.paper.tables.comparison import Result, Results, reference_of, stacked
 from medprobclip.paper.tables.reported import beside
 
 Calibrator = Callable[[np.ndarray], np.ndarray]

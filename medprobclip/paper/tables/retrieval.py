@@ -17,11 +17,12 @@ from medprobclip.evaluation.many_to_many import (
 from medprobclip.evaluation.resampling import compare, resampled, resampled_means, summaries
 from medprobclip.evaluation.retrieval import (
     CUTOFFS,
+    TURNS,
     average_precisions,
     chance_recall_at,
     expected_recall_at,
 )
-from medprobclip.paper.tables.comparison import TURNS, Results, reference_of, stacked
+from medprobclip.paper.tables.comparison import Results, reference_of, stacked
 from medprobclip.paper.tables.reported import beside
 from medprobclip.similarity import SCORES
 

@@ -27,11 +27,20 @@ from medprobclip.paper.tables.robustness import (
     reference_radiographs,
     robustness_table,
 )
+from medprobclip.support import precision
 from medprobclip.training.runs import load_run, train_run
 
 CHOSEN = {(method, direction): "variance" for method in METHODS for direction in ("i2t", "t2i")}
 KEYS = ["method", "corruption", "severity"]
 FAULTS, SEVERITIES = ("rotation", "noise"), (1, 3, 4)  # of all, for speed
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _float32():
+    """No half precision, also where the processor has it, so that a radiograph has one embedding."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(precision, "has_bfloat16", lambda device: False)
+        yield
 
 
 @pytest.fixture(scope="module")
@@ -84,10 +93,10 @@ def test_without_a_fault_it_is_the_run_itself(measure, results):
     table = measure().set_index(["corruption", "method"]).loc["none"]
     for method, (run, *_) in results[1].items():
         row = table.loc[method]
-        assert row["variance"] == pytest.approx(1, abs=0.01)
-        assert row["detects"] == pytest.approx(0.5, abs=0.01)
+        assert row["variance"] == pytest.approx(1, rel=1e-4)  # rounding of other batches is about 1e-6
+        assert row["detects"] == pytest.approx(0.5, abs=0.1)  # a near-tie may turn, and each is 1/144
         recall = np.mean([run.ranks[direction] <= 2 for direction in ("i2t", "t2i")])
-        assert row["recall"] == pytest.approx(100 * recall, abs=5)  # half precision may turn one rank
+        assert row["recall"] == pytest.approx(100 * recall, abs=5)  # one rank of 24 may turn likewise
         area = risk_coverage(-run.total_variance["i2t"], run.ranks["i2t"] > 2).aurc
         assert row["aurc"] == pytest.approx(area, abs=0.1)
 
