@@ -26,7 +26,7 @@ from medprobclip.support.backbones import (
     pool_text,
     trim,
 )
-from medprobclip.support.checkpoints import read_published
+from medprobclip.support.published_checkpoint import read_published
 
 
 @strict

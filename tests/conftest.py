@@ -11,13 +11,20 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from hypothesis import HealthCheck, settings
 from PIL import Image
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.settings import EncoderConfig, TrainingConfig
-from medprobclip.support import compiling, kernels
+from medprobclip.support import compiling, kernels, precision
 from medprobclip.training import loop as training
 from medprobclip.training.profiles import Profile
+
+# The same examples everywhere and every time, however long one takes.
+settings.register_profile(
+    "alike", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
+settings.load_profile("alike")
 
 
 @pytest.fixture
@@ -78,6 +85,12 @@ def tiny_profile():
 
 
 @pytest.fixture
+def float32(monkeypatch):
+    """No half precision, also where the processor has it: other batches then differ by rounding only."""
+    monkeypatch.setattr(precision, "has_bfloat16", lambda device: False)
+
+
+@pytest.fixture
 def compiler(monkeypatch):
     """A fresh compiler; what it cannot do fails the test, unless the machine has none."""
     if not any(map(shutil.which, (os.environ.get("CXX", "g++"), "clang++", "cl"))):
@@ -98,7 +111,7 @@ def _own_image_cache(tmp_path_factory):
 
 @pytest.fixture(autouse=True, scope="session")
 def _memory_as_it_comes():
-    """Training must not change how this process takes memory: other tests measure it."""
+    """Training must not change how this process takes memory: the other tests share it."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(training, "keep_freed_memory", lambda: False)
         yield

@@ -31,7 +31,7 @@ finally:
 
 def command(*arguments, script=(SCRIPT,)):
     return subprocess.run(
-        [sys.executable, *script, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=120
+        [sys.executable, *script, *map(str, arguments)], cwd=ROOT, capture_output=True, text=True, timeout=600
     )
 
 

@@ -1,39 +1,25 @@
-"""The model: shapes, padding, clamps, what the heads compute, freezing, a round trip through disk."""
+"""The model: shapes, padding, clamps, what the heads compute, fixed variances, a round trip through disk."""
 
 import json
 import math
 
 import pytest
 import torch
-from transformers import AutoConfig, AutoModel, BertConfig, BertModel, ResNetConfig, ViTConfig, ViTModel
+from tiny import RESNET, TEXT, VIT, build, drawn_inputs
+from transformers import AutoConfig, AutoModel, BertModel, ViTModel
 
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.similarity import expected_likelihood
 
-TEXT = BertConfig(
-    vocab_size=50, hidden_size=32, num_hidden_layers=1, num_attention_heads=2, intermediate_size=64
-)
-RESNET = ResNetConfig(
-    num_channels=1, embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"
-)
-VIT = ViTConfig(
-    image_size=32, patch_size=8, hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
-    intermediate_size=48,
-)  # fmt: skip
-
 
 @pytest.fixture(params=[RESNET, VIT], ids=["resnet", "vit"])
 def model(request):
-    torch.manual_seed(0)
-    config = MedProbCLIPConfig(vision_config=request.param, text_config=TEXT, embed_dim=12, image_size=32)
-    return MedProbCLIPModel(config).eval()
+    return build(request.param)
 
 
 @pytest.fixture
 def inputs():
-    generator = torch.Generator().manual_seed(1)
-    tokens = torch.randint(4, 50, (3, 9), generator=generator)
-    return torch.randn(5, 1, 32, 32, generator=generator), tokens, torch.ones_like(tokens)
+    return drawn_inputs()
 
 
 @torch.no_grad()
@@ -75,8 +61,7 @@ def test_each_image_is_encoded_by_itself(model, inputs):
 
 @torch.no_grad()
 def test_grey_counts_as_three_equal_channels(inputs):
-    config = MedProbCLIPConfig(vision_config=VIT, text_config=TEXT, embed_dim=12, image_size=32)
-    model = MedProbCLIPModel(config).eval()
+    model = build(VIT)
     pixels = inputs[0]
     torch.testing.assert_close(
         model.encode_image(pixels).mean, model.encode_image(pixels.repeat(1, 3, 1, 1)).mean
@@ -120,7 +105,9 @@ def test_save_and_load_give_the_same_scores(model, inputs, tmp_path):
     model.save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path).eval()
     assert type(loaded) is MedProbCLIPModel
-    assert torch.equal(loaded.similarity(*loaded(*inputs)), model.similarity(*model(*inputs)))
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
+    torch.testing.assert_close(loaded.similarity(*loaded(*inputs)), model.similarity(*model(*inputs)))
 
 
 @torch.no_grad()
@@ -137,19 +124,10 @@ def test_pretrained_backbones_keep_their_weights(model, inputs, tmp_path):
     assert built.eval().encode_image(inputs[0]).shape == (5, 6)
 
 
-def test_every_parameter_gets_a_gradient(model, inputs):
-    image, report = model.train()(*inputs)
-    scores = model.similarity(image[:3], report)
-    (scores.diagonal().sum() + image.kl_to_standard_normal().sum()).backward()
-    assert [name for name, parameter in model.named_parameters() if parameter.grad is None] == []
-
-
 @torch.no_grad()
 def test_a_hidden_layer_in_the_heads(inputs):
     """By hand: GELU between two linear layers; fresh values keep a spread near 0.3."""
-    torch.manual_seed(0)
-    config = MedProbCLIPConfig(vision_config=VIT, text_config=TEXT, embed_dim=12, head_hidden=64)
-    head = MedProbCLIPModel(config).vision_head
+    head = build(VIT, head_hidden=64).vision_head
     features = torch.randn(500, 24, generator=torch.Generator().manual_seed(0))
     inner = features @ head.hidden[0].weight.T + head.hidden[0].bias
     inner = 0.5 * inner * (1 + torch.erf(inner / math.sqrt(2)))
@@ -157,94 +135,6 @@ def test_a_hidden_layer_in_the_heads(inputs):
     assert inner.shape == (500, 64)
     torch.testing.assert_close(head(features).mean, by_hand[:, :12])
     assert 0.2 < float(by_hand.std()) < 0.4
-
-
-def learning(model):
-    return {name.partition(".")[0] for name, parameter in model.named_parameters() if parameter.requires_grad}
-
-
-@pytest.mark.parametrize(
-    ("which", "still"),
-    [("none", ()), ("vision", ("vision",)), ("text", ("text",)), ("both", ("vision", "text"))],
-)
-def test_a_frozen_backbone_keeps_its_weights_and_its_statistics(inputs, which, still):
-    """One step of a resnet (batch norm) and a BERT (dropout) that are frozen or not."""
-    torch.manual_seed(0)
-    model = MedProbCLIPModel(MedProbCLIPConfig(vision_config=RESNET, text_config=TEXT, embed_dim=12))
-    model.freeze("both")  # the last word counts
-    model.freeze(which)
-    model.eval().train()
-    before = {name: value.clone() for name, value in model.state_dict().items()}
-    for part in ("vision", "text"):
-        tower = getattr(model, f"{part}_model")
-        assert all(module.training is (part not in still) for module in tower.modules())
-    image, report = model(*inputs)
-    (model.similarity(image[:3], report).diagonal().sum() + image.mean.sum()).backward()
-    torch.optim.SGD([p for p in model.parameters() if p.requires_grad], 0.1).step()
-    changed = {
-        n.partition(".")[0] for n, value in model.state_dict().items() if not torch.equal(value, before[n])
-    }
-    heads = {"vision_norm", "vision_head", "text_head", "similarity"}
-    expected = heads | {f"{part}_model" for part in ("vision", "text") if part not in still}
-    assert changed == expected
-    assert learning(model) == expected
-
-
-def test_a_frozen_backbone_stores_no_graph(model, inputs):
-    model.freeze("both")
-    pooled = []
-    model.vision_norm.register_forward_pre_hook(lambda module, args: pooled.append(args[0]))
-    model.text_head.register_forward_pre_hook(lambda module, args: pooled.append(args[0]))
-    image, report = model.train()(*inputs)
-    assert [features.requires_grad for features in pooled] == [False, False]
-    assert image.mean.requires_grad
-    assert report.mean.requires_grad
-
-
-def test_a_loaded_model_learns_everywhere(model, tmp_path):
-    model.freeze("both")
-    model.save_pretrained(tmp_path)
-    loaded = AutoModel.from_pretrained(tmp_path)
-    assert all(parameter.requires_grad for parameter in loaded.parameters())
-    assert all(module.training for module in loaded.train().modules())
-
-
-def test_an_unknown_part_to_freeze_is_refused(model):
-    with pytest.raises(ValueError, match="vision, text, none, both"):
-        model.freeze("heads")
-
-
-def test_gradient_checkpointing_changes_no_gradient(inputs):
-    """Equal gradients; and the layers of both towers really run a second time."""
-    vision, text = ViTConfig(**VIT.to_diff_dict()), BertConfig(**TEXT.to_diff_dict())
-    text.hidden_dropout_prob = text.attention_probs_dropout_prob = 0.0
-    torch.manual_seed(0)
-    model = MedProbCLIPModel(MedProbCLIPConfig(vision_config=vision, text_config=text, embed_dim=12)).train()
-    runs = {"vision_model": 0, "text_model": 0}
-
-    def count(tower):
-        def hook(module, args):
-            runs[tower] += 1
-
-        return hook
-
-    model.vision_model.layers[0].layernorm_before.register_forward_pre_hook(count("vision_model"))
-    model.text_model.encoder.layer[0].attention.self.query.register_forward_pre_hook(count("text_model"))
-
-    def gradients():
-        model.zero_grad()
-        image, report = model(*inputs)
-        model.similarity(image[:3], report).diagonal().sum().backward()
-        return {name: p.grad.clone() for name, p in model.named_parameters() if p.grad is not None}
-
-    plain = gradients()
-    assert runs == {"vision_model": 1, "text_model": 1}
-    model.activation_checkpointing_enable()
-    checkpointed = gradients()
-    assert runs == {"vision_model": 3, "text_model": 3}
-    assert plain.keys() == checkpointed.keys()
-    for name, gradient in plain.items():
-        torch.testing.assert_close(checkpointed[name], gradient)
 
 
 @torch.no_grad()
@@ -269,11 +159,7 @@ def test_the_saved_configuration_says_what_it_is(model, tmp_path):
 @pytest.fixture(params=[0, 10], ids=["linear", "hidden"])
 def fixed(request):
     """A model whose variances are all 1."""
-    torch.manual_seed(0)
-    config = MedProbCLIPConfig(
-        vision_config=VIT, text_config=TEXT, embed_dim=12, head_hidden=request.param, learned_variance=False
-    )
-    return MedProbCLIPModel(config).eval()
+    return build(VIT, head_hidden=request.param, learned_variance=False)
 
 
 @torch.no_grad()
@@ -321,7 +207,7 @@ def test_a_loaded_model_keeps_its_fixed_variance(fixed, inputs, tmp_path):
     assert loaded.config.learned_variance is False
     image, report = loaded(*inputs)
     assert (image.log_var == 0).all()
-    assert torch.equal(loaded.similarity(image, report), fixed.similarity(*fixed(*inputs)))
+    torch.testing.assert_close(loaded.similarity(image, report), fixed.similarity(*fixed(*inputs)))
 
 
 def test_models_of_before_learn_their_variance(model, tmp_path):

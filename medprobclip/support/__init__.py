@@ -2,13 +2,13 @@
 
 Each imports only from those above it:
 
-    files.py          files and folders put in place whole or not at all
-    memory.py         freed memory kept for the next step
-    precision.py      bfloat16 where the device has it
-    compiling.py      functions over tiles, compiled where a compiler is
-    kernels.py        the expected likelihood in compiled tiles, forward and backward
-    backbones.py      what we need to know of a transformers backbone
-    checkpoints.py    the published .pt -> settings and weights under our names
-    flags.py          frozen dataclasses -> command-line flags, and back
-    auto_classes.py   transformers' Auto classes know ours from `import medprobclip` on
+    files.py                  files and folders put in place whole or not at all
+    memory.py                 freed memory kept for the next step
+    precision.py              bfloat16 where the device has it
+    compiling.py              functions over tiles, compiled where a compiler is
+    kernels.py                the expected likelihood in compiled tiles, forward and backward
+    backbones.py              what we need to know of a transformers backbone
+    published_checkpoint.py   the published .pt -> settings and weights under our names
+    flags.py                  frozen dataclasses -> command-line flags, and back
+    auto_classes.py           transformers' Auto classes know ours from `import medprobclip` on
 """

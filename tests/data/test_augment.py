@@ -27,6 +27,7 @@ def test_views_differ_between_studies_and_calls():
 
 
 def test_the_same_seed_gives_the_same_views():
+    set_seed(0)
     images = torch.randint(0, 256, (2, 3, 32, 32), dtype=torch.uint8)
     drawn = []
     for _ in range(2):
@@ -49,12 +50,12 @@ def test_without_any_change_the_image_comes_through():
     still = AugmentationConfig(
         crop_area_1=1, crop_area_2=1, rotation=0, brightness=0, contrast=0, blur_sigma=0.1001
     )
-    images = torch.randint(0, 256, (2, 4, 32, 32), dtype=torch.uint8)
     set_seed(0)
+    images = torch.randint(0, 256, (2, 4, 32, 32), dtype=torch.uint8)
     views = TrainingViews(32, still)(images)
     middle = (slice(None), slice(None), slice(4, 28), slice(4, 28))
-    difference = (views.squeeze(2) - images.float() / 255)[middle].abs().mean()
-    assert difference < 0.12  # a crop of ratio 0.95 to 1.05 may still shift noise by a pixel
+    difference = (views.squeeze(2) - images.float() / 255)[middle].abs().max()
+    assert difference < 1e-3  # a quarter of a grey value: places and sums are rounded
 
 
 def test_normalise():

@@ -1,14 +1,12 @@
 """Similarity of reports: by hand for three of them, and the encoder's features one by one."""
 
 import math
-from contextlib import nullcontext
 
 import numpy as np
 import pytest
 import torch
 from transformers import BertConfig, BertModel
 
-import medprobclip.data.report_similarity as module
 from medprobclip.data.report_similarity import encoded, report_similarity, tfidf
 from medprobclip.data.tokenizer import train_tokenizer
 
@@ -37,9 +35,8 @@ def encoder():
 
 
 @torch.no_grad()
-def test_encoder_features_agree_with_direct_calls(encoder, monkeypatch):
+def test_encoder_features_agree_with_direct_calls(encoder, float32):
     """One report at a time, unpadded, without dropout; "No effusion. No nodule." is cut at six pieces."""
-    monkeypatch.setattr(module, "autocast", lambda device: nullcontext())
     model, tokenizer = encoder
     reports = [*REPORTS, "nodule", "no heart"]
     found = encoded(reports, model, tokenizer, batch_size=2)

@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pandas as pd
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from hypothesis import HealthCheck, given, settings, strategies as st
 
 from medprobclip.data.studies import (
     COLUMNS,
@@ -62,7 +61,7 @@ def test_reads_the_published_schema_as_text(folder):
 TEXT = st.text(alphabet=st.sampled_from("aÄ1 ,;\"'\n\r\t"), max_size=12)
 
 
-@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None, max_examples=60)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow], max_examples=60)
 @given(findings=TEXT, note=TEXT, codes=st.lists(st.sampled_from(["normal", "Lung/right"]), max_size=3))
 def test_round_trip_is_exact(folder, findings, note, codes):
     studies = table(folder, findings=[findings, "b"], note=[note, ""], codes=[tuple(codes), ("x",)])

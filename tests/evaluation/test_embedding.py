@@ -1,14 +1,11 @@
 """Embeddings: in table order whatever the batches, stored with their study ids."""
 
-from contextlib import nullcontext
-
 import numpy as np
 import pytest
 import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 
-import medprobclip.evaluation.embedding
 from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.studies import read_studies
 from medprobclip.evaluation.embedding import Embeddings, embed, embed_images
@@ -25,12 +22,13 @@ def parts(study_tables, tiny_profile):
     return build_model(tiny_profile.encoders, tokenizer), StudyDataset(table.studies, table.images, tokenizer)
 
 
-def test_batches_change_nothing(parts):
+def test_batches_change_nothing(parts, float32):
     model, dataset = parts
     one, three = embed(model, dataset, batch_size=1), embed(model, dataset, batch_size=5)
     assert one.study_ids == dataset.study_ids
-    torch.testing.assert_close(one.image.mean, three.image.mean, atol=0.02, rtol=0.02)  # bfloat16 encoders
-    torch.testing.assert_close(one.report.mean, three.report.mean, atol=0.02, rtol=0.02)
+    for ours, theirs in ((one.image, three.image), (one.report, three.report)):
+        torch.testing.assert_close(ours.mean, theirs.mean, atol=1e-4, rtol=1e-4)  # rounding is about 1e-6
+        torch.testing.assert_close(ours.log_var, theirs.log_var, atol=1e-4, rtol=1e-4)
 
 
 def test_the_model_comes_back_in_the_mode_it_had(parts):
@@ -52,7 +50,9 @@ def test_round_trip_through_a_file(parts, tmp_path):
     embeddings.save(tmp_path / "e.safetensors")
     loaded = Embeddings.load(tmp_path / "e.safetensors")
     assert loaded.study_ids == embeddings.study_ids
-    np.testing.assert_array_equal(loaded.scores(model), embeddings.scores(model))
+    for ours, theirs in ((loaded.image, embeddings.image), (loaded.report, embeddings.report)):
+        assert torch.equal(ours.mean, theirs.mean)
+        assert torch.equal(ours.log_var, theirs.log_var)
     np.testing.assert_array_equal(loaded.matches(), embeddings.matches())
     assert [path.name for path in tmp_path.iterdir()] == ["e.safetensors"]
 
@@ -82,8 +82,7 @@ def test_files_of_before_do_not_say(parts, tmp_path):
     assert len(Embeddings.load(path)) == len(dataset)
 
 
-def test_images_alone_are_embedded_as_beside_their_reports(parts, monkeypatch):
-    monkeypatch.setattr(medprobclip.evaluation.embedding, "autocast", lambda device: nullcontext())  # float32
+def test_images_alone_are_embedded_as_beside_their_reports(parts, float32):
     model, dataset = parts
     images = dataset.reference_images(np.arange(len(dataset)))
     both = embed(model, dataset).image
@@ -91,5 +90,5 @@ def test_images_alone_are_embedded_as_beside_their_reports(parts, monkeypatch):
         alone = embed_images(model.train(), images, batch_size)
         assert model.training
         assert not alone.mean.requires_grad
-        torch.testing.assert_close(alone.mean, both.mean, atol=1e-5, rtol=1e-5)
-        torch.testing.assert_close(alone.log_var, both.log_var, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(alone.mean, both.mean, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(alone.log_var, both.log_var, atol=1e-4, rtol=1e-4)

@@ -5,8 +5,7 @@ from itertools import permutations
 import numpy as np
 import pytest
 import torch
-from hypothesis import given
-from hypothesis import strategies as st
+from hypothesis import given, strategies as st
 from scipy.special import expit
 from scipy.stats import spearmanr
 from sklearn.metrics import ndcg_score

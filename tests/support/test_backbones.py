@@ -1,66 +1,18 @@
 """Every family of backbones, tiny and random: weights kept, features as by hand, grey stem, round trip."""
 
-import io
-import json
 from types import SimpleNamespace
 
 import pytest
 import torch
-from tokenizers import Tokenizer, models
-from transformers import (
-    AutoModel,
-    BertConfig,
-    BertModel,
-    BertTokenizer,
-    CLIPConfig,
-    CLIPTextConfig,
-    CLIPVisionConfig,
-    ConvNextConfig,
-    Dinov2Config,
-    Dinov2WithRegistersConfig,
-    DistilBertConfig,
-    PreTrainedTokenizerFast,
-    ResNetConfig,
-    RobertaConfig,
-    SiglipConfig,
-    SiglipTextConfig,
-    SiglipVisionConfig,
-    SwinConfig,
-    ViTConfig,
-)
+from families import TEXT, VISION, features_of, save_all, three_texts
+from transformers import AutoModel, DistilBertConfig
 
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
-from medprobclip.support.backbones import fit_channels, load_backbone, load_tokenizer
+from medprobclip.support.backbones import fit_channels
 
-SIZES = dict(hidden_size=24, num_hidden_layers=1, num_attention_heads=2, intermediate_size=48)
-PATCHES = dict(image_size=32, patch_size=8, **SIZES)
-VISION = {
-    "vit": ViTConfig(**PATCHES),
-    "swin": SwinConfig(
-        image_size=32, patch_size=4, embed_dim=12, depths=[1, 1], num_heads=[2, 2], window_size=4
-    ),
-    "convnext": ConvNextConfig(hidden_sizes=[8, 16], depths=[1, 1], num_stages=2),
-    "resnet": ResNetConfig(embedding_size=8, hidden_sizes=[8, 16], depths=[1, 1], layer_type="basic"),
-    "dinov2": Dinov2Config(
-        image_size=32, patch_size=8, hidden_size=24, num_hidden_layers=1, num_attention_heads=2
-    ),
-    "registers": Dinov2WithRegistersConfig(
-        image_size=32, patch_size=8, hidden_size=24, num_hidden_layers=1, num_attention_heads=2,
-        num_register_tokens=3,
-    ),
-    "clip": CLIPVisionConfig(**PATCHES),
-    "siglip": SiglipVisionConfig(**PATCHES),
-}  # fmt: skip
 PREFIX = {"vit": 1, "swin": 0, "dinov2": 1, "registers": 4, "clip": 1, "siglip": 0}
 # Where the last norm stands for pooled features, it is applied after our pooling instead.
 MOVED = {"vit": "layernorm", "convnext": "layernorm", "clip": "post_layernorm"}
-WORDS = dict(vocab_size=60, **SIZES)
-TEXT = {
-    "bert": BertConfig(**WORDS),
-    "roberta": RobertaConfig(**WORDS, max_position_embeddings=40),
-    "clip": CLIPTextConfig(**WORDS, eos_token_id=59, bos_token_id=58, pad_token_id=59),
-    "siglip": SiglipTextConfig(**WORDS, projection_size=20),
-}
 TEXT_POOLINGS = [
     (name, pooling)
     for name in TEXT
@@ -76,26 +28,9 @@ VISION_POOLINGS = [
 STEMS = [(*case, True) for case in VISION_POOLINGS] + [(name, "mean", False) for name in ("vit", "resnet")]
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with each backbone, every weight away from its usual start: norms and biases count too."""
-    folder = tmp_path_factory.mktemp("backbones")
-    torch.manual_seed(0)
-    clip = CLIPConfig(text_config=TEXT["clip"].to_dict(), vision_config=VISION["clip"].to_dict())
-    siglip = SiglipConfig(text_config=TEXT["siglip"].to_dict(), vision_config=VISION["siglip"].to_dict())
-    both = {"clip": clip, "siglip": siglip}
-    for side, configs in {"vision": VISION, "text": TEXT, "both": both}.items():
-        for name, config in configs.items():
-            model = AutoModel.from_config(config)
-            with torch.no_grad():
-                for parameter in model.parameters():
-                    parameter.add_(0.1 * torch.randn_like(parameter))
-            model.save_pretrained(folder / side / name)
-    return SimpleNamespace(
-        vision=lambda name: str(folder / "vision" / name),
-        text=lambda name: str(folder / "text" / name),
-        both=lambda name: str(folder / "both" / name),
-    )
+    return save_all(tmp_path_factory.mktemp("backbones"))
 
 
 @pytest.fixture
@@ -117,18 +52,7 @@ def pixels():
 
 @pytest.fixture
 def tokens():
-    """Three texts of 7, 4 and 2 pieces: start 58, end 59, padding 1 (RoBERTa's) and the mask that says so."""
-    ids = torch.tensor([[58, 5, 9, 30, 7, 8, 59], [58, 20, 21, 59, 1, 1, 1], [58, 59, 1, 1, 1, 1, 1]])
-    return ids, (ids != 1).long()
-
-
-def features_of(head, act):
-    """What the head gets to see while act runs."""
-    seen = []
-    handle = head.register_forward_pre_hook(lambda module, args: seen.append(args[0]))
-    act()
-    handle.remove()
-    return seen[0]
+    return three_texts()
 
 
 def vision_by_hand(tower, name, pooling, pixels):
@@ -214,15 +138,17 @@ def test_text_features_are_those_of_the_backbone(saved, combine, tokens, name, p
 @torch.no_grad()
 @pytest.mark.parametrize("name", VISION)
 @pytest.mark.parametrize("pooling", ["mean", "own"])
-def test_a_saved_model_answers_bit_by_bit(combine, pixels, tokens, tmp_path, name, pooling):
+def test_a_saved_model_comes_back_bit_by_bit(combine, pixels, tokens, tmp_path, name, pooling):
     text = list(TEXT)[list(VISION).index(name) % len(TEXT)]
     model = combine(name, text, vision_pooling=pooling, text_pooling=pooling, head_hidden=10)
     model.save_pretrained(tmp_path)
     loaded = AutoModel.from_pretrained(tmp_path).eval()
-    assert loaded.state_dict().keys() == model.state_dict().keys()
+    weights = loaded.state_dict()
+    assert weights.keys() == model.state_dict().keys()
+    assert all(torch.equal(value, weights[key]) for key, value in model.state_dict().items())
     for ours, theirs in zip(model(pixels, *tokens), loaded(pixels, *tokens), strict=True):
-        assert torch.equal(ours.mean, theirs.mean)
-        assert torch.equal(ours.log_var, theirs.log_var)
+        torch.testing.assert_close(ours.mean, theirs.mean, atol=1e-4, rtol=1e-4)  # rounding is 1e-6
+        torch.testing.assert_close(ours.log_var, theirs.log_var, atol=1e-4, rtol=1e-4)
 
 
 @torch.no_grad()
@@ -299,32 +225,6 @@ def test_a_model_in_half_precision(combine, pixels, tokens, tmp_path, name):
         torch.testing.assert_close(ours.mean, exact.mean, atol=0.1, rtol=0.05)
 
 
-def test_code_in_a_folder_is_never_run(tmp_path, monkeypatch):
-    """Not even by a user who answers yes at the terminal."""
-    (tmp_path / "conf.py").write_text(f"open({str(tmp_path / 'ran')!r}, 'w')")
-    (tmp_path / "config.json").write_text(
-        json.dumps({"model_type": "unheard-of", "auto_map": {"AutoConfig": "conf.C", "AutoModel": "conf.M"}})
-    )
-    monkeypatch.setattr("builtins.input", lambda *_: "y")
-    monkeypatch.setattr("sys.stdin", io.StringIO("y\n" * 9))
-    for load in (lambda: load_backbone(str(tmp_path), "text"), lambda: load_tokenizer(str(tmp_path), 9)):
-        with pytest.raises((ValueError, OSError)):
-            load()
-    assert not (tmp_path / "ran").exists()
-
-
-@pytest.mark.parametrize(("model_type", "longest"), [("bert", 40), ("roberta", 38)])
-def test_texts_are_cut_where_the_model_ends(tmp_path, model_type, longest):
-    words = {word: i for i, word in enumerate(("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "clear"))}
-    BertTokenizer(vocab=words).save_pretrained(tmp_path)
-    settings = {"model_type": model_type, "max_position_embeddings": 40, "pad_token_id": 1}
-    (tmp_path / "config.json").write_text(json.dumps(settings))
-    tokenizer_config = tmp_path / "tokenizer_config.json"
-    tokenizer_config.write_text(json.dumps({"tokenizer_class": "BertTokenizer"}))
-    assert load_tokenizer(str(tmp_path), 600).model_max_length == longest
-    assert load_tokenizer(str(tmp_path), 12).model_max_length == 12
-
-
 def test_three_channels_at_a_grey_stem_are_refused(combine, pixels):
     with pytest.raises(ValueError, match=r"1 input channel.* images have 3. Give grey"):
         combine("resnet").encode_image(pixels.repeat(1, 3, 1, 1))
@@ -335,66 +235,3 @@ def test_one_channel_is_seen_as_three_without_a_copy(pixels):
     view = fit_channels(pixels, SimpleNamespace())  # a configuration without num_channels
     assert view.shape == (3, 3, 32, 32)
     assert view.data_ptr() == pixels.data_ptr()
-
-
-def test_swapped_sides_are_refused(saved):
-    with pytest.raises(ValueError, match="no vision model: it reads input_ids. Are they swapped"):
-        MedProbCLIPModel.from_vision_text_pretrained(saved.text("bert"), saved.vision("vit"))
-
-
-def test_weights_stored_in_half_learn_in_full(saved, tmp_path):
-    AutoModel.from_pretrained(saved.both("clip")).half().save_pretrained(tmp_path)
-    model = MedProbCLIPModel.from_vision_text_pretrained(
-        str(tmp_path), str(tmp_path), text_pooling="own", embed_dim=6
-    )
-    assert {parameter.dtype for parameter in model.parameters()} == {torch.float32}
-
-
-@torch.no_grad()
-def test_cxr_bert_loads_as_bert_without_its_code(saved, tokens, tmp_path):
-    """A folder as on the hub: its own model type, code by reference, a prefix and a head that we leave."""
-    bert = AutoModel.from_pretrained(saved.text("bert")).eval()
-    whole = torch.nn.Module()
-    whole.bert, whole.cls_projection_head = bert, torch.nn.Linear(24, 8)
-    torch.save(whole.state_dict(), tmp_path / "pytorch_model.bin")
-    settings = {
-        **TEXT["bert"].to_dict(),
-        "model_type": "cxr-bert",
-        "architectures": ["CXRBertModel"],
-        "auto_map": {"AutoModel": "modeling_cxrbert.CXRBertModel"},
-        "projection_size": 8,
-    }
-    (tmp_path / "config.json").write_text(json.dumps(settings))
-    words = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", "no", "effusion"]
-    (tmp_path / "vocab.txt").write_text("\n".join(words))
-    settings = {
-        "tokenizer_class": "CXRBertTokenizer",
-        "auto_map": {"AutoTokenizer": ["configuration_cxrbert.CXRBertTokenizer", None]},
-    }
-    (tmp_path / "tokenizer_config.json").write_text(json.dumps(settings))
-    model = MedProbCLIPModel.from_vision_text_pretrained(
-        saved.vision("resnet"), str(tmp_path), embed_dim=6, image_size=32
-    ).eval()
-    assert type(model.text_model) is BertModel
-    features = features_of(model.text_head, lambda: model.encode_text(*tokens))
-    expected = bert(input_ids=tokens[0], attention_mask=tokens[1]).last_hidden_state[:, 0]
-    torch.testing.assert_close(features, expected)
-    tokenizer = load_tokenizer(str(tmp_path), 16)
-    assert tokenizer("No effusion")["input_ids"] == [2, 5, 6, 3]
-    model.save_pretrained(tmp_path / "ours")
-    tokenizer.save_pretrained(tmp_path / "ours")
-    again = AutoModel.from_pretrained(tmp_path / "ours").eval()
-    assert torch.equal(again.encode_text(*tokens).mean, model.encode_text(*tokens).mean)
-    assert load_tokenizer(str(tmp_path / "ours"), 16)("No effusion")["input_ids"] == [2, 5, 6, 3]
-
-
-@pytest.mark.parametrize(("asked", "limit"), [(16, 16), (400, 30)])
-def test_a_tokenizer_cuts_where_its_model_ends(saved, tmp_path, asked, limit):
-    pieces = Tokenizer(models.WordLevel({"[UNK]": 0, "no": 1}, unk_token="[UNK]"))
-    PreTrainedTokenizerFast(tokenizer_object=pieces, model_max_length=30).save_pretrained(tmp_path)
-    TEXT["bert"].save_pretrained(tmp_path)
-    tokenizer = load_tokenizer(str(tmp_path), asked)
-    assert tokenizer.model_max_length == limit
-    tokenizer.save_pretrained(tmp_path / "again")
-    TEXT["bert"].save_pretrained(tmp_path / "again")
-    assert load_tokenizer(str(tmp_path / "again"), 1000).model_max_length == limit

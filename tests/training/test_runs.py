@@ -1,8 +1,8 @@
 """A run folder: finished runs are read back, the test set is scored once, other settings are refused."""
 
 import json
+import os
 import shutil
-from contextlib import nullcontext
 from dataclasses import replace
 
 import numpy as np
@@ -11,7 +11,6 @@ import pytest
 import torch
 from PIL import Image
 
-import medprobclip.evaluation.embedding
 import medprobclip.training.runs
 from medprobclip.data.augment import normalise
 from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies, write_studies
@@ -19,8 +18,7 @@ from medprobclip.evaluation.retrieval import (
     expected_map_at_r,
     expected_recall_at,
     expected_rsum,
-    first_match_ranks,
-    recall_at,
+    retrieval_table,
 )
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.runs import evaluate_run, load_run, train_run
@@ -65,6 +63,7 @@ def test_other_pixels_under_the_same_table_are_other_data(study_tables, tiny_pro
         pixels = np.array(Image.open(picture))
         pixels[3, 3] ^= 1
         Image.fromarray(pixels).save(picture)
+        os.utime(picture, ns=(1, 1))  # another time than before, however fast this was
     evaluate_run(tmp_path / "run", tables["test"])
     second = json.loads((tmp_path / "run" / "metrics.json").read_text())["scored"]
     assert first["checkpoint"] == second["checkpoint"]
@@ -101,51 +100,81 @@ def test_the_test_set_is_scored_once(run, study_tables, monkeypatch):
     assert torch.equal(stored.image.log_var, embeddings.image.log_var)
 
 
+@pytest.fixture
+def unscored(run, tmp_path):
+    """The trained run as it was before any evaluation."""
+    left_out = shutil.ignore_patterns("metrics.json", "embeddings*.safetensors")
+    return shutil.copytree(run, tmp_path / "run", ignore=left_out)
+
+
+@pytest.fixture
+def scored(monkeypatch):
+    """The score matrices of which tables are made."""
+    matrices = []
+
+    def look(scores, *args, **settings):
+        matrices.append(scores)
+        return retrieval_table(scores, *args, **settings)
+
+    monkeypatch.setattr(medprobclip.training.runs, "retrieval_table", look)
+    return matrices
+
+
 @torch.no_grad()
-def test_metrics_agree_with_a_plain_evaluation(run, study_tables, monkeypatch, tmp_path):
-    """One study at a time, the PA image, the findings, duplicates right; in float32 throughout."""
-    monkeypatch.setattr(medprobclip.evaluation.embedding, "autocast", lambda device: nullcontext())
-    copy = shutil.copytree(run, tmp_path / "run", ignore=shutil.ignore_patterns("metrics.json"))
-    table, _ = evaluate_run(copy, study_tables["test"])
-    model, tokenizer = load_run(run)
-    studies = read_studies(study_tables["test"])
+def test_embeddings_are_those_of_single_studies(unscored, study_tables, scored, float32):
+    """One study at a time, the PA image, the findings; and the score of each pair by itself."""
+    _, stored = evaluate_run(unscored, study_tables["test"])
+    model, tokenizer = load_run(unscored)
     images, reports = [], []
-    for row in studies.itertuples():
+    for row in read_studies(study_tables["test"]).itertuples():
         picture = Image.open(row.image_paths[row.view_names.index("PA")])
         pixels = torch.from_numpy(np.array(picture)).float() / 255
         tokens = tokenizer(row.findings, return_tensors="pt")
         images.append(model.encode_image(normalise(pixels, 0.5, 0.25)[None, None]))
         reports.append(model.encode_text(tokens["input_ids"], tokens["attention_mask"]))
-    scores = np.array([[float(model.similarity(i, t)) for t in reports] for i in images])
-    matches = np.array([[a == b for b in studies["findings"]] for a in studies["findings"]])
-    assert matches.sum() == 14  # twelve studies, two of them with the same findings
-    for direction, (s, m) in {"i2t": (scores, matches), "t2i": (scores.T, matches.T)}.items():
-        ranks = first_match_ranks(s, m)
+    near = {"atol": 1e-4, "rtol": 1e-4}  # other batches round otherwise, by about 1e-6
+    for singles, whole in ((images, stored.image), (reports, stored.report)):
+        torch.testing.assert_close(torch.cat([g.mean for g in singles]), whole.mean, **near)
+        torch.testing.assert_close(torch.cat([g.log_var for g in singles]), whole.log_var, **near)
+    assert float(torch.pdist(stored.image.mean).min()) > 1e-2  # no image passes for another
+    images, reports = stored.image.chunk(12), stored.report.chunk(12)
+    pairs = [[float(model.similarity(i, t)) for t in reports] for i in images]
+    np.testing.assert_allclose(scored[0], pairs, rtol=1e-5)  # sums of eight terms in float32
+
+
+def test_metrics_are_counted_pair_by_pair(unscored, study_tables, scored):
+    """In the matrix that was scored itself; a report of the same wording is right."""
+    table, _ = evaluate_run(unscored, study_tables["test"])
+    (scores,) = scored
+    words = read_studies(study_tables["test"])["findings"].tolist()
+    right = [(i, j) for i, a in enumerate(words) for j, b in enumerate(words) if a == b]
+    assert len(right) == 14  # twelve studies, two of them with the same findings
+    for direction, s in {"i2t": scores.tolist(), "t2i": scores.T.tolist()}.items():
+        ranks = []
+        for query, row in enumerate(s):
+            best = max(row[j] for i, j in right if i == query)
+            ranks.append(1 + sum(row[j] >= best for j in range(12) if (query, j) not in right))
         found = table[table["direction"] == direction].set_index("metric")["value"]
-        assert found["median rank"] == np.median(ranks)
+        assert found["median rank"] == sum(sorted(ranks)[5:7]) / 2
         for k in (1, 5, 10):
-            assert found[f"R@{k}"] == pytest.approx(recall_at(ranks, k))
+            assert found[f"R@{k}"] == pytest.approx(100 * sum(rank <= k for rank in ranks) / 12)
 
 
-def test_simulated_studies_are_scored_beside_the_ceiling(run, study_tables, tmp_path):
+def test_simulated_studies_are_scored_beside_the_ceiling(unscored, study_tables, scored, tmp_path):
     """The place of the opacity is drawn, its size and the study's number are not; one study is left out."""
-    copy = shutil.copytree(
-        run, tmp_path / "run", ignore=shutil.ignore_patterns("metrics.json", "embeddings.safetensors")
-    )
     studies = read_studies(study_tables["test"])
     places = [f"opacity.{i % 4:02b}" for i in range(12)]  # 01 and 10 differ by their order only
     studies["codes"] = [(place, f"size {i // 4 % 2}") for i, place in enumerate(places)]
     studies["appearance"] = [(), *((place,) for place in places[1:])]
     studies.loc[5, "findings"] = ""
     write_studies(studies, tmp_path / "test.csv")
-    table, embeddings = evaluate_run(copy, tmp_path / "test.csv")
+    table, embeddings = evaluate_run(unscored, tmp_path / "test.csv")
     kept = studies.drop(index=5)
     assert embeddings.study_ids == kept["study_id"].tolist()
     shown = kept["appearance"].tolist()
     reader = np.array([[a == b for b in shown] for a in shown]) / 1.0
     relevant = np.array([[a == b for b in kept["codes"]] for a in kept["codes"]])
-    model, _ = load_run(copy)
-    scores, matches = embeddings.scores(model), embeddings.matches()
+    (scores,), matches = scored, embeddings.matches()
     of = table.set_index(["direction", "metric"])
     for direction, turn in {"i2t": np.asarray, "t2i": np.transpose}.items():
         for k in (1, 5, 10):
@@ -153,9 +182,9 @@ def test_simulated_studies_are_scored_beside_the_ceiling(run, study_tables, tmp_
             assert of.loc[(direction, f"R@{k}"), "ceiling"] == pytest.approx(expected)
         row = of.loc[(direction, "mAP@R")]
         assert row["ceiling"] == pytest.approx(expected_map_at_r(turn(reader), turn(relevant)))
-        assert row["value"] == pytest.approx(expected_map_at_r(turn(scores), turn(relevant)), abs=1e-4)
+        assert row["value"] == pytest.approx(expected_map_at_r(turn(scores), turn(relevant)))
     assert of.loc[("both", "RSUM"), "ceiling"] == pytest.approx(expected_rsum(reader, matches))
-    again, _ = evaluate_run(copy, tmp_path / "test.csv")
+    again, _ = evaluate_run(unscored, tmp_path / "test.csv")
     pd.testing.assert_frame_equal(table, again)
 
 

@@ -1,6 +1,7 @@
 """Training learns, resumes exactly where it was stopped, and refuses what it cannot do."""
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import numpy as np
 import pandas as pd
@@ -11,8 +12,7 @@ from sklearn.feature_extraction.text import TfidfVectorizer
 from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.report_similarity import tfidf
 from medprobclip.data.tokenizer import train_tokenizer
-from medprobclip.evaluation.embedding import embed
-from medprobclip.evaluation.retrieval import first_match_ranks
+from medprobclip.evaluation.retrieval import CUTOFFS
 from medprobclip.settings import OBJECTIVES, ObjectiveConfig
 from medprobclip.similarity import SCORES
 from medprobclip.training import loop
@@ -29,9 +29,10 @@ def finished(study_tables, tiny_profile, tmp_path_factory):
 
 
 def test_training_learns(finished):
+    """From log 8, chance among eight, down by 0.3 to 0.6 over five seeds."""
     _, history, _ = finished
     assert len(history) == 6
-    assert history["image_text"].iloc[-1] < history["image_text"].iloc[0] - 0.2
+    assert history["image_text"].iloc[-1] < history["image_text"].iloc[0] - 0.1
 
 
 def test_loss_is_the_weighted_sum_of_its_terms(finished):
@@ -47,27 +48,37 @@ def test_learning_rate_decays_to_zero(finished):
     assert history["learning_rate"].iloc[-1] == pytest.approx(0, abs=1e-12)
 
 
-def test_the_checkpoint_changes_exactly_when_validation_improves(finished, study_tables, tmp_path):
+def test_the_checkpoint_changes_exactly_when_validation_improves(
+    finished, study_tables, tmp_path, monkeypatch
+):
+    """Of made-up results: which epoch of a tiny model is the best is chance. An equal one is no better."""
     _, _, profile = finished
-    hashes = []
+    results, hashes = iter([3.0, 1.0, 4.0, 4.0, 2.0, 5.0]), []
+    monkeypatch.setattr(loop, "validate", lambda *_: {"val_rsum": next(results)})
 
     def look(history):
         hashes.append(file_hash(tmp_path / "checkpoint" / "model.safetensors"))
 
-    history = train_run(study_tables["train"], study_tables["validate"], tmp_path, profile, look)
-    improved = history["val_rsum"] > history["val_rsum"].cummax().shift(fill_value=-1)
-    assert improved.sum() >= 2  # else the test says little
-    assert [a != b for a, b in zip(["", *hashes], hashes, strict=False)] == improved.tolist()
+    train_run(study_tables["train"], study_tables["validate"], tmp_path, profile, look)
+    improved = [True, False, True, False, False, True]
+    assert [a != b for a, b in zip(["", *hashes], hashes, strict=False)] == improved
 
 
-def test_validation_numbers_are_those_of_the_model(finished, study_tables):
-    out, _, profile = finished
-    model, tokenizer = load_run(out)
-    table = open_table(study_tables["validate"], profile.encoders.image_size)
-    dataset = StudyDataset(table.studies, table.images, tokenizer)
-    embeddings = embed(model, dataset)
-    ranks = first_match_ranks(embeddings.scores(model).T, embeddings.matches())
-    assert validate(model, dataset)["val_R@10_t2i"] == pytest.approx(100 * (ranks <= 10).mean())
+def test_validation_numbers_are_counted_from_the_embeddings_of_the_model(monkeypatch):
+    """In made-up scores of 40 studies, by a loop: what the model's own would be depends on rounding."""
+    scores, model, dataset = np.random.default_rng(1).normal(size=(40, 40)), object(), object()
+    embeddings = {
+        (model, dataset): SimpleNamespace(scores={model: scores}.get, matches=lambda: np.eye(40) > 0)
+    }
+    monkeypatch.setattr(loop, "embed", lambda *args: embeddings[args])
+    ranks = {
+        direction: [1 + sum(value > row[i] for value in row) for i, row in enumerate(s)]
+        for direction, s in {"i2t": scores, "t2i": scores.T}.items()
+    }
+    recall = {(name, k): 100 * np.mean([r <= k for r in of]) for name, of in ranks.items() for k in CUTOFFS}
+    assert recall["i2t", 10] != recall["t2i", 10]
+    expected = {f"val_R@10_{name}": recall[name, 10] for name in ranks} | {"val_rsum": sum(recall.values())}
+    assert validate(model, dataset) == pytest.approx(expected)
 
 
 TERMS = {
@@ -138,6 +149,7 @@ def test_answers_follow_the_rows_of_the_batch(study_tables, tiny_profile):
             elif set(row["codes"]) == set(other["codes"]):
                 expected, kind = (0.0, False), "left out"
             else:
+                assert abs(cosine - 0.2) > 1e-4  # rounding does not decide
                 expected, kind = (cosine**1.5 if cosine >= 0.2 else 0.0, True), "soft"
             found = float(targets.weights[i, j]), bool(targets.counted[i, j])
             assert found == (pytest.approx(expected[0], abs=1e-5), expected[1])

@@ -297,7 +297,7 @@ def test_a_browser_shows_every_picture_and_nothing_sticks_out(text, tmp_path, wi
     around = tmp_path / "around.html"
     around.write_text(MEASURE.format(width=width, page=html.escape(text)), encoding="utf-8")
     command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", around.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=120, check=True).stdout
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
     measured = re.search(r'data-measured="([\d,]+)"', dom)
     assert measured, dom[-500:]
     assert measured[1] == "0,1500"

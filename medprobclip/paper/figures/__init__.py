@@ -6,7 +6,9 @@ Each imports only from those above it:
     methods.py       several methods beside each other
     corpus.py        figures of the corpus
     model.py         figures of one model
-    comparison.py    figures of what the methods find
+    retrieval.py     Table 1, many-to-many, hubs
+    zeroshot.py      Table 2
+    ablation.py      MedProbCLIP with one thing changed
     reliability.py   figures of doubt
     catalogue.py     every figure, one maker each
     gallery.py       figures/README.md: what the figures show, in words

@@ -9,7 +9,7 @@ from pathlib import Path
 import pandas as pd
 from matplotlib.figure import Figure
 
-from medprobclip.paper.figures.comparison import ablation, hubs, many_to_many, table_1, table_2
+from medprobclip.paper.figures.ablation import ablation
 from medprobclip.paper.figures.corpus import contact_sheet, figure_1, rendered_truth
 from medprobclip.paper.figures.model import (
     readability,
@@ -26,6 +26,8 @@ from medprobclip.paper.figures.reliability import (
     figure_2_areas,
     robustness,
 )
+from medprobclip.paper.figures.retrieval import hubs, many_to_many, table_1
+from medprobclip.paper.figures.zeroshot import table_2
 from medprobclip.support.files import replaced_file
 
 

@@ -3,7 +3,7 @@
 Each imports only from those above it:
 
     experiments.py   methods, seeds and ablation: which runs there are
-    comparison.py    these runs, scored on held-out studies
+    scored_runs.py   these runs, scored on held-out studies
     reported.py      the paper's numbers
     retrieval.py     recall, many-to-many, hubs by method
     zeroshot.py      AUROC by finding and method

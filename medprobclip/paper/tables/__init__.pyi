@@ -1,10 +1,5 @@
 # Names to take from the package itself, each loaded when it is first used.
 from .ablation import ablation_table as ablation_table, variant_labels as variant_labels
-from .comparison import (
-    load_ablation as load_ablation,
-    load_methods as load_methods,
-    reference_of as reference_of,
-)
 from .experiments import METHODS as METHODS
 from .reliability import (
     area_table as area_table,
@@ -25,6 +20,11 @@ from .robustness import (
     mean_over_corruptions as mean_over_corruptions,
     reference_radiographs as reference_radiographs,
     robustness_table as robustness_table,
+)
+from .scored_runs import (
+    load_ablation as load_ablation,
+    load_methods as load_methods,
+    reference_of as reference_of,
 )
 from .zeroshot import finding_table as finding_table
 

@@ -8,8 +8,8 @@ import pandas as pd
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import compare, resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS, TURNS, average_precisions, first_match_ranks
-from medprobclip.paper.tables.comparison import Result, Results, stacked
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE
+from medprobclip.paper.tables.scored_runs import Result, Results, stacked
 from medprobclip.similarity import SCORES
 
 RESCORED = {"csd": "CSD", "cosine": "cosine of the means"}  # other scores of the same Gaussians

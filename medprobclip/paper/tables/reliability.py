@@ -29,8 +29,8 @@ from medprobclip.evaluation.reliability import (
 )
 from medprobclip.evaluation.resampling import resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS, TURNS
-from medprobclip.paper.tables.comparison import Result, Results, reference_of, stacked
 from medprobclip.paper.tables.reported import beside
+from medprobclip.paper.tables.scored_runs import Result, Results, reference_of, stacked
 
 Calibrator = Callable[[np.ndarray], np.ndarray]
 CALIBRATORS = {"before": "as trained", "platt": "Platt", "isotonic": "isotonic"}

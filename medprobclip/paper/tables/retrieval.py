@@ -22,8 +22,8 @@ from medprobclip.evaluation.retrieval import (
     chance_recall_at,
     expected_recall_at,
 )
-from medprobclip.paper.tables.comparison import Results, reference_of, stacked
 from medprobclip.paper.tables.reported import beside
+from medprobclip.paper.tables.scored_runs import Results, reference_of, stacked
 from medprobclip.similarity import SCORES
 
 HUB_K = 10  # first places that are counted for hubs

@@ -20,8 +20,8 @@ from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import drawn_queries, percentiles
 from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.model import MedProbCLIPModel
-from medprobclip.paper.tables.comparison import Result, Results
 from medprobclip.paper.tables.reliability import calibrators
+from medprobclip.paper.tables.scored_runs import Result, Results
 from medprobclip.support.files import write_json
 from medprobclip.training.runs import file_hash, load_run, open_table
 

@@ -14,8 +14,8 @@ from medprobclip.evaluation.zeroshot import (
     score_findings,
     zero_shot_table,
 )
-from medprobclip.paper.tables.comparison import Result, Results, reference_of, stacked
 from medprobclip.paper.tables.reported import beside
+from medprobclip.paper.tables.scored_runs import Result, Results, reference_of, stacked
 from medprobclip.training.runs import load_run
 
 

@@ -53,7 +53,7 @@ def load_anatomy(voxel_mm: float) -> Anatomy:
     for old in path.parent.glob("chest_v*.npz"):  # up to 160 MB each
         if not old.name.startswith(f"chest_v{PREPARATION_VERSION}_"):
             old.unlink(missing_ok=True)
-    return anatomy
+    return read_anatomy(path)  # as every later call gives it: some arrays are kept in half precision
 
 
 def prepare_anatomy(voxel_mm: float) -> Anatomy:

@@ -22,7 +22,7 @@ from matplotlib.figure import Figure
 
 from medprobclip.data.chexpert import FINDINGS
 from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
-from medprobclip.paper.figures.comparison import ablation, hubs, many_to_many, table_1, table_2
+from medprobclip.paper.figures.catalogue import ablation, hubs, many_to_many, table_1, table_2
 from medprobclip.paper.tables.ablation import variant_labels
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE
 from medprobclip.paper.tables.reported import reported

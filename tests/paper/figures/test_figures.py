@@ -12,15 +12,24 @@ from PIL import Image
 
 from medprobclip.__main__ import COMMANDS
 from medprobclip.paper.figures import (
+    ablation as ablation_figures,
     catalogue as figures,
-    comparison as comparison_figures,
     corpus as corpus_figures,
     model as model_figures,
     reliability as reliability_figures,
+    retrieval as retrieval_figures,
+    zeroshot as zeroshot_figures,
 )
 from medprobclip.workbench.workspace import ROOT
 
-MODULES = (comparison_figures, corpus_figures, model_figures, reliability_figures)
+MODULES = (
+    ablation_figures,
+    corpus_figures,
+    model_figures,
+    reliability_figures,
+    retrieval_figures,
+    zeroshot_figures,
+)
 
 
 @pytest.fixture(scope="module")

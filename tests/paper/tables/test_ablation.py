@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_comparison import made_result, made_truth
+from test_scored_runs import made_result, made_truth
 
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.evaluation.resampling import resampled_means

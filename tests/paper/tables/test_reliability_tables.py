@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from test_comparison import made_result, made_results, made_truth
+from test_scored_runs import made_result, made_results, made_truth
 
 from medprobclip.evaluation.calibration import (
     ForGallery,
@@ -16,7 +16,6 @@ from medprobclip.evaluation.calibration import (
 from medprobclip.evaluation.confidence import LABELS, confidences
 from medprobclip.evaluation.reliability import oracle_curve, risk_coverage
 from medprobclip.evaluation.retrieval import CUTOFFS
-from medprobclip.paper.tables.comparison import Result
 from medprobclip.paper.tables.reliability import (
     CALIBRATORS,
     area_table,
@@ -29,6 +28,7 @@ from medprobclip.paper.tables.reliability import (
     run_confidences,
     selective_table,
 )
+from medprobclip.paper.tables.scored_runs import Result
 
 NOISES = {"clip": 3.0, "medprobclip": 1.5}
 TURNS = {"i2t": np.asarray, "t2i": np.transpose}

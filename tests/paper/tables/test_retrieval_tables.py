@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from scipy.stats import binom, skew
-from test_comparison import made_results
+from test_scored_runs import made_results
 
 from medprobclip.evaluation.many_to_many import normalised_gains_at, overlaps_at, r_precisions
 from medprobclip.evaluation.resampling import compare

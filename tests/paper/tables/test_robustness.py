@@ -19,7 +19,6 @@ from medprobclip.evaluation.embedding import Embeddings, embed_images
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.gaussian import Gaussian
 from medprobclip.paper.tables import robustness
-from medprobclip.paper.tables.comparison import load_methods
 from medprobclip.paper.tables.experiments import METHODS, comparison
 from medprobclip.paper.tables.robustness import (
     Fault,
@@ -27,6 +26,7 @@ from medprobclip.paper.tables.robustness import (
     reference_radiographs,
     robustness_table,
 )
+from medprobclip.paper.tables.scored_runs import load_methods
 from medprobclip.support import precision
 from medprobclip.training.runs import load_run, train_run
 

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 from sklearn.metrics import balanced_accuracy_score, roc_auc_score
-from test_comparison import made_results
+from test_scored_runs import made_results
 
 import medprobclip.paper.tables.zeroshot
 from medprobclip.data.chexpert import FINDINGS, no_finding

@@ -62,7 +62,7 @@ def test_several_volumes_together_are_the_same_as_one_by_one(chest):
     volumes = np.stack([chest.attenuation, chest.lungs["left"], chest.depth_mm])
     together = deformation.apply(volumes)
     for volume, out in zip(volumes, together, strict=True):
-        np.testing.assert_allclose(deformation.apply(volume[None])[0], out, atol=1e-5)
+        np.testing.assert_allclose(deformation.apply(volume[None])[0], out, rtol=1e-5, atol=1e-4)
 
 
 def test_resampling_follows_the_map(chest):

@@ -1,9 +1,8 @@
-"""Figures that compare methods by what they find: tables 1 and 2, many-to-many, hubs, the ablation."""
+"""Figures of retrieval by method: the paper's Table 1, many-to-many, hubs."""
 
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
-import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -14,14 +13,12 @@ from medprobclip.paper.figures.methods import (
     CEILING,
     METHOD_COLOURS,
     REPORTED,
-    hollow,
     interval_legend,
     method_intervals,
     methods_of,
     panels,
 )
-from medprobclip.paper.tables.experiments import METHODS, REFERENCE
-from medprobclip.paper.tables.reported import LABEL
+from medprobclip.paper.tables.experiments import METHODS
 from medprobclip.similarity import SCORES
 
 
@@ -94,62 +91,4 @@ def hubs(table: pd.DataFrame) -> Figure:
         "Dashed: all found equally likely. Grey: items in nobody's first ten. Bars: the seeds.",
         fontsize=9, color=plots.QUIET,
     )  # fmt: skip
-    return figure
-
-
-def table_2(table: pd.DataFrame) -> Figure:
-    """Zero-shot AUROC by finding and method, ours and the paper's; `tables.zeroshot.finding_table`."""
-    plots.use_style()
-    findings = list(table["finding"].unique())
-    figure, (left, right) = plt.subplots(
-        1,
-        2,
-        figsize=(14, 0.62 * len(findings) + 1.2),
-        layout="constrained",
-        width_ratios=(1.7, 1),
-        sharey=True,
-    )
-    methods = methods_of(table)
-    offsets = dict(zip(methods, np.linspace(-0.3, 0.3, len(methods)), strict=True))
-    for name, label in methods.items():
-        rows = table[table["method"] == name].set_index("finding").loc[findings]
-        y = np.arange(len(findings)) + offsets[name]
-        left.hlines(y, rows["low"], rows["high"], color=METHOD_COLOURS[name])
-        left.plot(rows["value"], y, "o", ms=4, color=METHOD_COLOURS[name], label=label)
-        right.plot(rows["reported"], y, "D", ms=5, color=METHOD_COLOURS[name])
-    counts = table.drop_duplicates("finding").set_index("finding")["positives"]
-    labels = [f if pd.isna(n) else f"{f}  ({n:.0f})" for f, n in counts.items()]
-    for ax, title in (
-        (left, "Our test studies (how many have it)"),
-        (right, f"{LABEL[0].upper()}{LABEL[1:]}, 13 findings"),
-    ):
-        ax.axvline(0.5, **plots.CHANCE, zorder=0)
-        plots.lines_of_text(ax, labels, apart=True)
-        ax.set(xlim=(-0.02, 1.02), xlabel="AUROC, zero-shot", title=title)
-    plots.legend(figure, left.get_legend_handles_labels()[0])
-    return figure
-
-
-def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
-    """MedProbCLIP with one thing changed, by what it costs; `tables.ablation.ablation_table`."""
-    plots.use_style()
-    titles = {
-        "RSUM": "RSUM, of 800",
-        "mAP@R": "mAP@R, %, coded alike",
-        "AURC": "AURC at R@10, less is better",
-    }
-    figure, axes = plt.subplots(
-        1, len(titles), figsize=(15, 0.36 * len(labels) + 1.4), layout="constrained", sharey=True
-    )
-    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
-        rows = table[table["metric"] == metric].set_index("method").reindex(labels).reset_index()
-        colours = {name: plots.IMAGE if name == REFERENCE else plots.INK for name in labels}
-        own = rows.set_index("method").loc[REFERENCE]
-        ax.axvspan(own["low"], own["high"], color=plots.IMAGE, alpha=0.08, lw=0)
-        method_intervals(ax, rows[rows["value"].notna()], labels, colours)
-        ax.set_title(title)
-        ax.grid(False, axis="x")
-        ax.grid(True, axis="y")
-    band = plots.entry(f"interval of {METHODS[REFERENCE]}", color=plots.IMAGE, alpha=0.2, ls="-", lw=8)
-    plots.legend(figure, [hollow(), band], fontsize=9)
     return figure

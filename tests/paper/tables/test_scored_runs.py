@@ -10,13 +10,13 @@ import pandas as pd
 import pytest
 import torch
 
-import medprobclip.paper.tables.comparison
+import medprobclip.paper.tables.scored_runs
 from medprobclip.data.studies import read_studies
 from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.gaussian import Gaussian
-from medprobclip.paper.tables.comparison import Result, Truth, load_ablation, load_methods, reference_of
 from medprobclip.paper.tables.experiments import comparison
+from medprobclip.paper.tables.scored_runs import Result, Truth, load_ablation, load_methods, reference_of
 from medprobclip.similarity import expected_likelihood
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.runs import load_run, train_run
@@ -200,7 +200,7 @@ def test_runs_with_other_settings_are_refused(runs, study_tables, profile):
 
 
 def test_runs_scored_on_other_studies_are_refused(trained, study_tables, profile, monkeypatch):
-    embed_run = medprobclip.paper.tables.comparison.embed_run
+    embed_run = medprobclip.paper.tables.scored_runs.embed_run
 
     def turned(folder, csv, name):
         embeddings, *rest = embed_run(folder, csv, name)
@@ -208,6 +208,6 @@ def test_runs_scored_on_other_studies_are_refused(trained, study_tables, profile
             embeddings = replace(embeddings, study_ids=embeddings.study_ids[::-1])
         return embeddings, *rest
 
-    monkeypatch.setattr(medprobclip.paper.tables.comparison, "embed_run", turned)
+    monkeypatch.setattr(medprobclip.paper.tables.scored_runs, "embed_run", turned)
     with pytest.raises(TrainingError, match="clip was scored on other studies"):
         load_methods(trained, profile, study_tables["test"])

@@ -1,0 +1,39 @@
+"""Figure of the ablation: MedProbCLIP with one thing changed."""
+
+from __future__ import annotations
+
+import matplotlib.pyplot as plt
+import pandas as pd
+from matplotlib.figure import Figure
+
+from medprobclip.paper.figures import plots
+from medprobclip.paper.figures.methods import (
+    hollow,
+    method_intervals,
+)
+from medprobclip.paper.tables.experiments import METHODS, REFERENCE
+
+
+def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
+    """MedProbCLIP with one thing changed, by what it costs; `tables.ablation.ablation_table`."""
+    plots.use_style()
+    titles = {
+        "RSUM": "RSUM, of 800",
+        "mAP@R": "mAP@R, %, coded alike",
+        "AURC": "AURC at R@10, less is better",
+    }
+    figure, axes = plt.subplots(
+        1, len(titles), figsize=(15, 0.36 * len(labels) + 1.4), layout="constrained", sharey=True
+    )
+    for ax, (metric, title) in zip(axes, titles.items(), strict=True):
+        rows = table[table["metric"] == metric].set_index("method").reindex(labels).reset_index()
+        colours = {name: plots.IMAGE if name == REFERENCE else plots.INK for name in labels}
+        own = rows.set_index("method").loc[REFERENCE]
+        ax.axvspan(own["low"], own["high"], color=plots.IMAGE, alpha=0.08, lw=0)
+        method_intervals(ax, rows[rows["value"].notna()], labels, colours)
+        ax.set_title(title)
+        ax.grid(False, axis="x")
+        ax.grid(True, axis="y")
+    band = plots.entry(f"interval of {METHODS[REFERENCE]}", color=plots.IMAGE, alpha=0.2, ls="-", lw=8)
+    plots.legend(figure, [hollow(), band], fontsize=9)
+    return figure
