@@ -72,7 +72,13 @@ def compiled(function: Callable) -> Callable:
     run = torch.compile(function, fullgraph=True, options=never)
 
     def call(*args):
-        with torch._dynamo.config.patch(recompile_limit=64):  # one for each number of dimensions
+        # PyTorch keeps compiled code on disk by a key without the processor's vector width: code for AVX-512
+        # that AVX2 takes from there computes half of a gradient, and says nothing.
+        tag = torch.compiler.config.cache_key_tag + torch.backends.cpu.get_cpu_capability()
+        with (
+            torch.compiler.config.patch(cache_key_tag=tag),
+            torch._dynamo.config.patch(recompile_limit=64),  # one for each number of dimensions
+        ):
             return run(*args)
 
     return call

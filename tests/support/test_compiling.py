@@ -68,3 +68,23 @@ def test_the_compiler_can_be_switched_off():
         command, env={"TORCHDYNAMO_DISABLE": "1"}, capture_output=True, text=True, check=True
     )
     assert done.stdout.split() == ["True"]
+
+
+def test_kept_code_is_known_by_the_processor_s_vectors(monkeypatch):
+    """Code of wider vectors leaves out half of the elements, which PyTorch's own key does not know."""
+    seen = []
+
+    def compile_(function, **_):
+        def run(*args):
+            seen.append(torch.compiler.config.cache_key_tag)
+            return function(*args)
+
+        return run
+
+    monkeypatch.setattr(torch, "compile", compile_)
+    monkeypatch.setattr(torch.compiler.config, "cache_key_tag", "mine-")
+    for width in ("AVX2", "AVX512"):
+        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda width=width: width)
+        assert compiling.compiled.__wrapped__(lambda x: x + 1)(1) == 2
+    assert seen == ["mine-AVX2", "mine-AVX512"]
+    assert torch.compiler.config.cache_key_tag == "mine-"
