@@ -4,17 +4,19 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 import torch.nn.functional as F
-from scipy.sparse import csr_matrix
-from sklearn.feature_extraction.text import TfidfVectorizer
 from torch import Tensor, nn
 from tqdm import tqdm
-from transformers import PreTrainedTokenizerBase
 
 from medprobclip.support.precision import autocast
+
+if TYPE_CHECKING:
+    from scipy.sparse import csr_matrix
+    from transformers import PreTrainedTokenizerBase
 
 
 @dataclass(frozen=True, eq=False)
@@ -46,6 +48,8 @@ def tfidf(reports: Sequence[str]) -> ReportSimilarity:
     Counted on these reports alone, so give the training reports. Words only: "no effusion" is close to
     "effusion". Raises ValueError when no report has a word of two letters.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # loaded where targets are soft
+
     return ReportSimilarity(TfidfVectorizer(sublinear_tf=True, dtype=np.float32).fit_transform(reports))
 
 

@@ -22,6 +22,9 @@ from sklearn.linear_model import LogisticRegression
 
 Scheme = Literal["width", "mass"]  # bins as wide as each other, or with as many cases as each other
 
+# What makes a probability of a score, by name: nothing, or a fit on validation pairs.
+CALIBRATORS = {"before": "as trained", "platt": "Platt", "isotonic": "isotonic"}
+
 
 def sigmoid(logits: np.ndarray) -> np.ndarray:
     """The model's own word, before calibration: logits of any shape read as log odds. ValueError on NaN."""

@@ -6,7 +6,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import hypergeom
 
 CUTOFFS = (1, 5, 10, 100)  # the K of R@K reported by arXiv 2602.16019; RSUM adds all of them both ways
 DIRECTIONS = {"i2t": "image to text", "t2i": "text to image"}
@@ -56,6 +55,8 @@ def expected_recall_at(scores: np.ndarray, matches: np.ndarray, k: int) -> float
     k = min(k, scores.shape[1])
     edge = np.partition(scores, -k, axis=1)[:, [-k]]
     above, tied = scores > edge, scores == edge
+    from scipy.stats import hypergeom  # a third of a second, and not needed to train
+
     missed = hypergeom.pmf(0, tied.sum(1), (tied & matches).sum(1), k - above.sum(1))
     return 100.0 * float(np.mean(np.where((above & matches).any(1), 1, 1 - missed)))
 

@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.figure import Figure
 
+from medprobclip.evaluation.calibration import CALIBRATORS
 from medprobclip.evaluation.confidence import LABELS
 from medprobclip.paper.figures import plots
 from medprobclip.paper.figures.methods import (
@@ -20,7 +21,6 @@ from medprobclip.paper.figures.methods import (
     methods_of,
     panels,
 )
-from medprobclip.paper.tables.reliability import CALIBRATORS
 
 CALIBRATOR_COLOURS = {"before": plots.QUIET, "platt": plots.IMAGE, "isotonic": plots.ACCENT}
 

@@ -33,7 +33,6 @@ from medprobclip.paper.tables.reported import beside
 from medprobclip.paper.tables.scored_runs import Result, Results, reference_of, stacked
 
 Calibrator = Callable[[np.ndarray], np.ndarray]
-CALIBRATORS = {"before": "as trained", "platt": "Platt", "isotonic": "isotonic"}
 QUERY_K = 10  # a query's match probability: of a match among so many first items
 BINS = 15  # of every calibration error
 

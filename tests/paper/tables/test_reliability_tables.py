@@ -5,6 +5,7 @@ import pytest
 from test_scored_runs import made_result, made_results, made_truth
 
 from medprobclip.evaluation.calibration import (
+    CALIBRATORS,
     ForGallery,
     Isotonic,
     Platt,
@@ -17,7 +18,6 @@ from medprobclip.evaluation.confidence import LABELS, confidences
 from medprobclip.evaluation.reliability import oracle_curve, risk_coverage
 from medprobclip.evaluation.retrieval import CUTOFFS
 from medprobclip.paper.tables.reliability import (
-    CALIBRATORS,
     area_table,
     calibration_table,
     calibrators,
