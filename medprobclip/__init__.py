@@ -2,7 +2,7 @@
 
 Read in this order, each package from the ones above it only (a test asserts it):
 
-    settings.py           every default, one frozen dataclass a part
+    settings.py           the defaults of method and training, one frozen dataclass a part
     support/              disk, memory, compiler, command line, transformers: plain tensors and names
     gaussian.py           what an image or a report becomes
     similarity.py         how much two of them overlap

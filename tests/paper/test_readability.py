@@ -123,7 +123,7 @@ def bright_squares(count: int) -> tuple[torch.Tensor, np.ndarray]:
     return torch.from_numpy(images.clip(0, 255).astype(np.uint8)), labels
 
 
-def test_the_classifier_sees_each_view_and_keeps_its_best_epoch():
+def test_the_classifier_sees_each_view_and_keeps_its_best_epoch(float32):
     images, labels = bright_squares(120)
     parts = {"train": np.arange(80), "validation": np.arange(80, 100)}
     config = ClassifierConfig("tiny-resnet", epochs=4, batch_size=8, learning_rate=5e-3)
@@ -146,7 +146,8 @@ def test_training_refuses_what_it_cannot_do():
         train(images, labels, {"train": np.arange(8), "validation": np.arange(8, 20)}, config)
 
 
-def test_prediction_is_by_patient_not_by_batch():
+def test_prediction_is_by_patient_not_by_batch(float32):
+    torch.manual_seed(0)
     images, _ = bright_squares(9)
     model = Classifier("tiny-resnet", 3)
     together = predict(model, images)
