@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (see README.md).
 PROFILE ?= demo
-# medprobclip, medprobclip-soft, clip, cxr-clip or pcme++
+# medprobclip, medprobclip-soft, medprobclip-coded, clip, cxr-clip or pcme++
 OBJECTIVE ?= medprobclip
 
 # Bytecode is written and reused, whatever the environment says (container images often forbid it): without,
@@ -12,15 +12,15 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help run test figures figures-full readability lint clean
+.PHONY: help run test figures figures-full encoder lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run          the whole path on the demo corpus: data, training, evaluation (PROFILE=smoke: quick)"
 	@echo "make test         the tests, notebooks included (six minutes on two cores)"
-	@echo "make figures      five methods, every table and figure of the paper, and a report (40 to 45 minutes)"
+	@echo "make figures      six methods, every table and figure of the paper, and a report (40 to 45 minutes)"
 	@echo "make figures-full the same with two more seeds and the ablation (about two hours more)"
-	@echo "make readability  whether a small network sees in the radiographs what was drawn (20 minutes)"
+	@echo "make encoder      the chest encoder anew: invented patients, what it is taught, how it sees (an hour)"
 	@echo "make lint         code style, and that no notebook holds outputs"
 	@echo "make clean        remove runs/ and tool caches; data/ and .venv/ stay"
 
@@ -55,8 +55,8 @@ figures: $(INSTALLED)
 figures-full: $(INSTALLED)
 	@$(BIN)/medprobclip figures --profile $(PROFILE) --full
 
-readability: $(INSTALLED)
-	@$(BIN)/medprobclip readability
+encoder: $(INSTALLED)
+	@$(BIN)/medprobclip encoder
 
 lint: $(INSTALLED)
 	@$(BIN)/python -m ruff check . && $(BIN)/python -m ruff format --check --quiet .

@@ -21,6 +21,7 @@ Read in this order, each package from the ones above it only (a test asserts it)
     commands/             what `medprobclip COMMAND` runs
     __main__.py           finds the command
 
+`chest_encoder/` holds no code: a small vision model that has seen simulated chests, with its card.
 The public names are loaded when they are first used: `from medprobclip import MedProbCLIPModel, Gaussian`.
 """
 

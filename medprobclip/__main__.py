@@ -16,7 +16,7 @@ COMMANDS = {  # name -> module with a `main(arguments)`, what it does
         "medprobclip.medprobclip_train",
         "train on your own study tables (CSV)",
     ),
-    "readability": ("medprobclip.commands.readability", "check that a small network sees what was simulated"),
+    "encoder": ("medprobclip.commands.encoder", "school the demo's image encoder on invented patients"),
 }
 
 

@@ -23,6 +23,10 @@ class Tables:
     val_csv: Path = field(metadata={"help": "studies that choose the checkpoint"})
     test_csv: Path = field(metadata={"help": "studies that are scored once, at the end"})
     out: Path = field(metadata={"help": "folder for checkpoint, metrics.json and TensorBoard logs"})
+    calibrate_csv: Path | None = field(
+        default=None,
+        metadata={"help": "studies that choose nothing: match probabilities are fitted on them at the end"},
+    )
 
 
 def named_defaults(**settings: bool) -> ArgumentParser:
@@ -63,6 +67,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
     try:
         parts = {"training": tables.train_csv, "validation": tables.val_csv, "test": tables.test_csv}
+        if tables.calibrate_csv:
+            parts["calibration"] = tables.calibrate_csv
         check_disjoint({name: read_studies(csv) for name, csv in parts.items()})
         run(tables, profile)
     except (StudyTableError, OSError) as error:
@@ -75,11 +81,13 @@ def run(tables: Tables, profile: Profile) -> None:
     """Train into the output folder, score the test table, print both."""
     from medprobclip.data.images import ImageError
     from medprobclip.training.loop import TrainingError
-    from medprobclip.training.runs import evaluate_run, train_run
+    from medprobclip.training.runs import calibrate_run, evaluate_run, train_run
 
     try:
         train_run(tables.train_csv, tables.val_csv, tables.out, profile)
         table, _ = evaluate_run(tables.out, tables.test_csv)
+        if tables.calibrate_csv:
+            calibrate_run(tables.out, tables.calibrate_csv)
     except (ImageError, TrainingError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))

@@ -57,6 +57,7 @@ class MedProbCLIPConfig(PreTrainedConfig):
     similarity_max_scale: float | None = ObjectiveConfig.max_scale  # largest a, none: any
     unit_mean: bool = ObjectiveConfig.unit_mean  # scale every mean to length 1 (PCME++)
     learned_variance: bool = ObjectiveConfig.learned_variance  # False: no head for it, every σ² is 1
+    log_var_start: float = ObjectiveConfig.log_var_start  # of fresh heads
     image_size: int = EncoderConfig.image_size  # side of the square input in px
     image_mean: float = GreyConfig.mean  # of grey values in [0, 1]
     image_std: float = GreyConfig.std
@@ -68,7 +69,7 @@ class GaussianHead(nn.Module):
     def __init__(self, in_features: int, config: MedProbCLIPConfig) -> None:
         super().__init__()
         self.hidden: nn.Module = nn.Identity()
-        spread = 0.3  # of means and log variances at the start, so that every σ² is near 1
+        spread = 0.3  # of means and log variances at the start, so that every σ² is near its start
         if config.head_hidden:
             self.hidden = nn.Sequential(nn.Linear(in_features, config.head_hidden), nn.GELU())
             self.hidden[0].spread = 1.0
@@ -76,6 +77,7 @@ class GaussianHead(nn.Module):
         self.learned_variance = config.learned_variance
         self.linear = nn.Linear(in_features, (2 if config.learned_variance else 1) * config.embed_dim)
         self.linear.spread = spread
+        self.linear.log_var_start = config.log_var_start if config.learned_variance else None
         self.limits = (config.log_var_min, config.log_var_max)
         self.unit_mean = config.unit_mean
 
@@ -127,6 +129,8 @@ class MedProbCLIPModel(PreTrainedModel):
         if isinstance(module, nn.Linear):  # the heads
             nn.init.normal_(module.weight, std=module.spread * module.in_features**-0.5)
             nn.init.zeros_(module.bias)
+            if (start := getattr(module, "log_var_start", None)) is not None:
+                module.bias[len(module.bias) // 2 :] = start
         elif isinstance(module, nn.LayerNorm):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)

@@ -20,8 +20,8 @@ BLOCK = 2048  # gallery items scored at once: with 2,000 queries 16 MB of scores
 class Hits:
     """The k best gallery items of each of N queries, best first; equal scores in ascending order of id.
 
-    scores float32 `[N, k]`: the expected likelihood of `similarity.expected_likelihood`; ids int64 `[N, k]`:
-    positions in the gallery, counted through its parts.
+    scores float32 `[N, k]`: the expected likelihood of `similarity.expected_likelihood`, less the item's
+    penalty where there is one; ids int64 `[N, k]`: positions in the gallery, counted through its parts.
     """
 
     scores: Tensor
@@ -29,16 +29,25 @@ class Hits:
 
 
 @torch.no_grad()
-def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, progress: bool = False) -> Hits:
+def top_k(
+    queries: Gaussian,
+    gallery: Gaussian | Sequence[Gaussian],
+    k: int,
+    progress: bool = False,
+    penalty: Tensor | None = None,
+) -> Hits:
     """The k gallery items with the highest expected likelihood for each query, exactly.
 
     queries `[N, D]`; gallery `[M, D]`, or its parts in order, such as `Gaussian.load` of several files:
     these are mapped into memory, so that a gallery may be larger than it. Every pair is scored, in blocks of
     the gallery; what exists at one time is one block of scores `[N, 2048]` and the k best so far. Time grows
     with N·M·D, memory does not grow with M. The gallery is read twice: first for the range of its numbers.
-    Scores are float32, whatever the inputs are. `progress` shows a bar.
+    Scores are float32, whatever the inputs are. `progress` shows a bar. `penalty` float `[M]`, one finite
+    number a gallery item through all parts, is taken from its score with every query before the best are
+    sought, for instance against hubs (`evaluation.hubs.bank_terms`): exact, and as fast.
 
-    Raises ValueError when k exceeds the gallery, dimensions differ, or a score is not a number.
+    Raises ValueError when k exceeds the gallery, dimensions or the penalty's length differ, or a score is
+    not a number.
     """
     parts = [gallery] if isinstance(gallery, Gaussian) else list(gallery)
     queries = queries.float()
@@ -47,6 +56,10 @@ def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, pro
     total = sum(map(len, parts))
     if not 1 <= k <= total:
         raise ValueError(f"k = {k}, but the gallery holds {total} items")
+    if penalty is not None and (penalty.shape != (total,) or not penalty.isfinite().all()):
+        raise ValueError(
+            f"the penalty {tuple(penalty.shape)} needs one finite number for each of {total} items"
+        )
     # Decided once for all blocks, so that a pair has the same score, bit for bit, wherever it stands.
     safe = in_safe_range(queries) and all(in_safe_range(block) for _, block in blocks(parts))
     fast = kernels.compiling_pays(len(queries) * total * queries.dim, torch.float32)
@@ -55,6 +68,8 @@ def top_k(queries: Gaussian, gallery: Gaussian | Sequence[Gaussian], k: int, pro
         for start, block in blocks(parts):
             x, y = prepared(queries, block.to(queries.mean.device, torch.float32))
             scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, fast)
+            if penalty is not None:
+                scores = scores - penalty[start : start + len(block)].to(scores)
             if scores.isnan().any():
                 query, item = scores.isnan().nonzero()[0].tolist()
                 raise ValueError(f"query {query} and gallery item {start + item} have a score of NaN")

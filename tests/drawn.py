@@ -32,6 +32,22 @@ def compared(values: dict[str, float], spread: float, seeds: int = 3) -> pd.Data
     return pd.DataFrame(rows)
 
 
+def with_bank(rows: pd.DataFrame, step: float, spread: float) -> pd.DataFrame:
+    """The rows of `compared` by their own score, and below them each method's less the bank's term.
+
+    The bank adds 0 to the first method and `step` more to each next; intervals are half as wide as those
+    of the own score, that of the difference reaches `spread` to both sides.
+    """
+    gain = step * np.arange(len(rows))
+    bank = rows.assign(
+        value=rows["value"] + gain,
+        low=rows["value"] + gain - (rows["value"] - rows["low"]) / 2,
+        high=rows["value"] + gain + (rows["high"] - rows["value"]) / 2,
+        difference=gain, difference_low=gain - spread, difference_high=gain + spread, p=0.05,
+    )  # fmt: skip
+    return pd.concat([rows.assign(score="own"), bank.assign(score="bank")], ignore_index=True)
+
+
 def by_method(start: float, step: float, methods: tuple[str, ...] = tuple(METHODS)) -> dict[str, float]:
     """Values that grow by `step` from method to method."""
     return {name: start + step * i for i, name in enumerate(methods)}
@@ -72,19 +88,20 @@ def legend_of(figure: Figure) -> list[str]:
     return [text.get_text() for text in legend.get_texts()]
 
 
-def points(ax: Axes) -> list[tuple[float, float, bool]]:
-    """The round marks of a panel in the order in which they were drawn: x, y, and whether one is hollow."""
+def points(ax: Axes, marker: str = "o") -> list[tuple[float, float, bool]]:
+    """The marks of a panel in the order in which they were drawn: x, y, and whether one is hollow."""
     return [
         (float(x), float(y), line.get_mfc() == "white")
         for line in ax.get_lines()
-        if line.get_marker() == "o"
+        if line.get_marker() == marker
         for x, y in zip(line.get_xdata(), line.get_ydata(), strict=True)
     ]
 
 
-def bars(ax: Axes) -> np.ndarray:
-    """The lower and upper ends of the horizontal error bars of a panel, `[n, 2]`."""
-    return np.array([c.lines[2][0].get_segments()[0][:, 0] for c in ax.containers])
+def bars(ax: Axes, above: float = 0.0) -> np.ndarray:
+    """The lower and upper ends of the horizontal error bars so far above a line of text, `[n, 2]`."""
+    segments = [c.lines[2][0].get_segments()[0] for c in ax.containers]
+    return np.array([of[:, 0] for of in segments if np.isclose((of[0, 1] + above) % 1, 0)])
 
 
 def dashes(ax: Axes) -> list[float]:

@@ -104,8 +104,8 @@ def importers(of: str) -> set[str]:
     }
 
 
-def test_the_simulator_is_for_the_notebooks_and_the_paper():
-    assert importers("simulator") - {"simulator"} == {"workbench", "paper"}
+def test_the_simulator_is_for_the_notebooks_the_paper_and_its_commands():
+    assert importers("simulator") - {"simulator"} == {"workbench", "paper", "commands"}
 
 
 def test_nothing_imports_a_command():

@@ -44,6 +44,30 @@ def test_fresh_heads_are_near_the_standard_normal(model):
 
 
 @torch.no_grad()
+@pytest.mark.parametrize("hidden", [0, 64])
+@pytest.mark.parametrize("start", [-5.0, 0.0, 2.0])
+def test_fresh_log_variances_are_near_their_start(start, hidden):
+    """Moved as a whole: their spread, and the means, are those of a model that starts at 0."""
+    features = torch.randn(500, 24, generator=torch.Generator().manual_seed(0))
+    models = build(VIT, head_hidden=hidden, log_var_start=start), build(VIT, head_hidden=hidden)
+    for side in ("vision_head", "text_head"):
+        weights = [getattr(model, side).linear.weight for model in models]
+        assert torch.equal(*weights)
+        assert getattr(models[0], side).linear.bias.tolist() == [0] * 12 + [start] * 12
+    head, plain = (model.vision_head(features) for model in models)
+    assert abs(float(head.log_var.mean()) - start) < 0.1
+    assert 0.2 < float(head.log_var.std()) < 0.4
+    torch.testing.assert_close(head.log_var, (plain.log_var + start).clamp(-6, 6))
+    assert torch.equal(head.mean, plain.mean)
+
+
+@torch.no_grad()
+def test_where_the_variance_is_fixed_nothing_starts_elsewhere():
+    for head in (build(VIT, learned_variance=False, log_var_start=-5.0).vision_head, build(VIT).text_head):
+        assert (head.linear.bias == 0).all()
+
+
+@torch.no_grad()
 def test_padding_changes_nothing(model, inputs):
     _, tokens, mask = inputs
     short = model.encode_text(tokens[:, :6], mask[:, :6])
@@ -108,6 +132,20 @@ def test_save_and_load_give_the_same_scores(model, inputs, tmp_path):
     for name, value in model.state_dict().items():
         assert torch.equal(loaded.state_dict()[name], value), name
     torch.testing.assert_close(loaded.similarity(*loaded(*inputs)), model.similarity(*model(*inputs)))
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("start", [-5.0, 0.0])
+def test_a_loaded_head_has_what_it_learned_and_not_its_start(start, tmp_path):
+    model = build(VIT, head_hidden=10, log_var_start=start)
+    for head in (model.vision_head, model.text_head):
+        head.linear.bias.copy_(torch.linspace(-1, 1, 24))
+        head.hidden[0].bias.fill_(0.3)
+    model.save_pretrained(tmp_path)
+    loaded = AutoModel.from_pretrained(tmp_path)
+    assert loaded.config.log_var_start == start
+    for name, value in model.state_dict().items():
+        assert torch.equal(loaded.state_dict()[name], value), name
 
 
 @torch.no_grad()
@@ -215,7 +253,9 @@ def test_models_of_before_learn_their_variance(model, tmp_path):
     model.save_pretrained(tmp_path)
     config = json.loads((tmp_path / "config.json").read_text())
     config.pop("learned_variance", None)
+    config.pop("log_var_start")
     (tmp_path / "config.json").write_text(json.dumps(config))
     loaded = AutoModel.from_pretrained(tmp_path)
     assert loaded.vision_head.learned_variance
+    assert loaded.config.log_var_start == 0
     assert loaded.text_head.linear.out_features == 24

@@ -12,7 +12,7 @@ PUBLISHED = {
         "loss": "softmax", "score": "expected_likelihood", "scale": 1.0, "shift": 0.0, "max_scale": None,
         "unit_mean": False, "views": 2, "sections": 2, "image_text_weight": 1.0, "image_image_weight": 1.0,
         "text_text_weight": 0.1, "kl_weight": 1e-4, "kl_over_dims": "sum", "pseudo_positive_weight": 0.0,
-        "mixed_share": 0.0, "soft": "none",
+        "mixed_share": 0.0, "soft": "none", "log_var_start": 0.0,
     },
     "clip": {
         "loss": "softmax", "score": "cosine", "scale": 1 / 0.07, "max_scale": 100.0, "views": 1,
@@ -28,7 +28,7 @@ PUBLISHED = {
         "loss": "sigmoid", "score": "csd", "scale": 5.0, "shift": 5.0, "max_scale": None,
         "unit_mean": True, "views": 1, "sections": 1, "image_text_weight": 2.0, "image_image_weight": 0.0,
         "text_text_weight": 0.0, "kl_weight": 1e-4, "kl_over_dims": "mean", "pseudo_positive_weight": 0.1,
-        "mixed_share": 0.25, "soft": "none",
+        "mixed_share": 0.25, "soft": "none", "log_var_start": -5.0,
     },
 }  # fmt: skip
 
@@ -43,6 +43,8 @@ def test_presets_have_the_published_numbers(name):
 
 def test_ours_differs_from_the_published_one_by_its_targets_only():
     assert OBJECTIVES["medprobclip-soft"] == replace(OBJECTIVES["medprobclip"], soft="tfidf")
+    coded = replace(OBJECTIVES["medprobclip"], equal_coding="positive")
+    assert OBJECTIVES["medprobclip-coded"] == coded
 
 
 def test_model_settings_are_fields_of_the_models_configuration():
@@ -53,11 +55,15 @@ def test_model_settings_are_fields_of_the_models_configuration():
         )  # fmt: skip
         assert model.learned_variance
     fixed = ObjectiveConfig(learned_variance=False).model_settings()
+    for name, config in OBJECTIVES.items():
+        start = MedProbCLIPConfig(**config.model_settings()).log_var_start
+        assert start == (-5 if name == "pcme++" else 0)
     assert fixed == {**ObjectiveConfig().model_settings(), "learned_variance": False}
     assert MedProbCLIPConfig(**OBJECTIVES["clip"].model_settings()).similarity_max_scale == 100
     assert ObjectiveConfig().model_settings() == {
         "score": "expected_likelihood", "similarity_scale": 1.0, "similarity_shift": 0.0,
         "similarity_max_scale": None, "unit_mean": False, "learned_variance": True,
+        "log_var_start": 0.0,
     }  # fmt: skip
 
 

@@ -1,5 +1,6 @@
 """Top-k search against a naive sort of the full score matrix, ties and parts of a gallery included."""
 
+import re
 from dataclasses import replace
 
 import pytest
@@ -19,16 +20,16 @@ def draw(n: int, dim: int, seed: int, spread: float = 1.0) -> Gaussian:
     return Gaussian(*(spread * torch.randn(2, n, dim, generator=generator)))
 
 
-def brute_force(queries: Gaussian, gallery: Gaussian, k: int) -> tuple[list, list]:
-    """Sort all pairs in Python: highest score first, then the lower id."""
-    scores = expected_likelihood(queries, gallery).tolist()
+def brute_force(queries: Gaussian, gallery: Gaussian, k: int, penalty=0.0) -> tuple[list, list]:
+    """Sort all pairs in Python: highest score (less the item's penalty) first, then the lower id."""
+    scores = (expected_likelihood(queries, gallery) - penalty).tolist()
     ids = [sorted(range(len(row)), key=lambda j: (-row[j], j))[:k] for row in scores]
     return [[row[j] for j in best] for row, best in zip(scores, ids, strict=True)], ids
 
 
-def agrees(queries: Gaussian, gallery: Gaussian, k: int, parts=None) -> None:
-    hits = top_k(queries, gallery if parts is None else parts, k)
-    scores, ids = brute_force(queries, gallery, k)
+def agrees(queries: Gaussian, gallery: Gaussian, k: int, parts=None, penalty=None) -> None:
+    hits = top_k(queries, gallery if parts is None else parts, k, penalty=penalty)
+    scores, ids = brute_force(queries, gallery, k, 0.0 if penalty is None else penalty)
     assert hits.ids.tolist() == ids
     assert hits.scores.tolist() == scores
 
@@ -167,3 +168,80 @@ def test_a_score_that_is_no_number_is_refused(small_blocks):
 def test_unequal_dimensions_are_refused():
     with pytest.raises(ValueError, match=r"\(2, 3\) and \(5, 4\)"):
         top_k(draw(2, 3, 0), draw(5, 4, 1), 1)
+
+
+def drawn_penalty(n: int, spread: float = 4.0) -> torch.Tensor:
+    """As far apart as the scores are, so that it decides the order as much as they do; of either sign."""
+    return spread * torch.randn(n, generator=torch.Generator().manual_seed(2))
+
+
+@pytest.mark.parametrize("k", [1, 5, 64])
+def test_a_penalty_is_taken_from_every_score_of_its_item(small_blocks, k):
+    queries, gallery, penalty = draw(9, 6, 0), draw(64, 6, 1), drawn_penalty(64)
+    agrees(queries, gallery, k, penalty=penalty)
+    plain = top_k(queries, gallery, k).ids
+    assert not torch.equal(top_k(queries, gallery, k, penalty=penalty).ids, plain)
+
+
+def test_penalties_count_through_the_parts(small_blocks):
+    """Blocks of seven begin anew in each part; an empty part has no penalty."""
+    gallery = draw(50, 6, 1)
+    parts = [gallery[:3], gallery[3:3], gallery[3:31], gallery[31:]]
+    agrees(draw(5, 6, 0), gallery, 12, parts, drawn_penalty(50))
+
+
+def test_a_penalty_can_make_and_break_ties(small_blocks):
+    """Alike items with penalties of 0, 1 and 2 in turn: those of 0 first, in ascending order of id."""
+    gallery, penalty = draw(1, 4, 1)[[0] * 50], torch.arange(50.0) % 3
+    agrees(draw(3, 4, 0), gallery, 20, penalty=penalty)
+    hits = top_k(draw(3, 4, 0), gallery, 20, penalty=penalty)
+    assert hits.ids.tolist() == [[*range(0, 50, 3), 1, 4, 7]] * 3
+
+
+def test_a_hub_is_no_longer_found_by_all(small_blocks):
+    """An item in the middle of all queries, surer than the others, is penalised out of every answer."""
+    gallery = draw(40, 3, 1)
+    gallery.log_var.add_(3)
+    gallery.mean[17], gallery.log_var[17] = 0, -8
+    queries, penalty = draw(12, 3, 0, spread=0.3), torch.zeros(40)
+    assert top_k(queries, gallery, 1).ids.tolist() == [[17]] * 12
+    penalty[17] = 1e6
+    hits = top_k(queries, gallery, 40, penalty=penalty)
+    assert hits.ids[:, -1].tolist() == [17] * 12
+    rest = top_k(queries, gallery, 40)
+    assert hits.ids[:, :-1].tolist() == [[i for i in row if i != 17] for row in rest.ids.tolist()]
+
+
+def test_no_penalty_is_one_of_zeros(small_blocks):
+    queries, gallery = draw(5, 6, 0), draw(50, 6, 1)
+    plain, zeros = top_k(queries, gallery, 9), top_k(queries, gallery, 9, penalty=torch.zeros(50))
+    assert torch.equal(plain.ids, zeros.ids)
+    assert torch.equal(plain.scores, zeros.scores)
+
+
+def test_a_penalty_in_float64_is_taken_in_float32(small_blocks):
+    penalty = drawn_penalty(50).double() + 1e-12
+    agrees(draw(5, 6, 0), draw(50, 6, 1), 9, penalty=penalty.float())
+    hits = top_k(draw(5, 6, 0), draw(50, 6, 1), 9, penalty=penalty)
+    assert hits.scores.dtype == torch.float32
+    assert hits.ids.tolist() == top_k(draw(5, 6, 0), draw(50, 6, 1), 9, penalty=penalty.float()).ids.tolist()
+
+
+@pytest.mark.parametrize(
+    ("penalty", "shape"),
+    [
+        (torch.zeros(49), "(49,)"),
+        (torch.zeros(51), "(51,)"),
+        (torch.zeros(1), "(1,)"),
+        (torch.zeros(50, 1), "(50, 1)"),
+        (torch.tensor(0.0), "()"),
+        (torch.tensor([0.0] * 49 + [float("nan")]), "(50,)"),
+        (torch.tensor([float("-inf")] + [0.0] * 49), "(50,)"),
+    ],
+    ids=["short", "long", "one", "column", "scalar", "nan", "infinite"],
+)
+def test_a_penalty_of_another_kind_is_refused(penalty, shape):
+    gallery = draw(50, 4, 1)
+    message = f"the penalty {re.escape(shape)} needs one finite number for each of 50 items"
+    with pytest.raises(ValueError, match=message):
+        top_k(draw(2, 4, 0), [gallery[:20], gallery[20:]], 3, penalty=penalty)

@@ -2,7 +2,7 @@
 
     run.py           the notebooks, headless
     figures.py       every table and figure
-    readability.py   can a small network see what was drawn?
+    encoder.py       the chest encoder, from invented patients to the committed file
 
 `medprobclip train` is `medprobclip_train.py`, beside this folder. Every file imports what is heavy when it
 runs, so that its help starts at once; nothing imports a command.

@@ -23,7 +23,7 @@ def parser() -> ArgumentParser:
         help="demo writes the committed figures/; smoke, whose numbers mean nothing, beside its run",
     )  # fmt: skip
     command.add_argument(
-        "--full", action="store_true", help="also the ablation and two more seeds: about two hours more"
+        "--full", action="store_true", help="three seeds, and the ablation on each: about two hours more"
     )
     return command
 

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.correspondence import same_coding
 from medprobclip.data.images import ImageCache
-from medprobclip.data.reports import same_text
+from medprobclip.data.reports import same_text, varied
+from medprobclip.settings import AugmentationConfig
 
 SECTIONS = ("findings", "impression")
 FRONTAL_VIEWS = ("PA", "AP")  # in order of preference
@@ -76,11 +77,8 @@ class StudyDataset:
         if self.studies.empty:
             raise ValueError(f"none of {len(studies)} studies has {' and '.join(required)}")
         self.images = images
-        self.pad_id = tokenizer.pad_token_id
-        self.tokens = {
-            section: tokenizer(self.studies[section].tolist(), truncation=True)["input_ids"]
-            for section in SECTIONS
-        }
+        self.tokenizer = tokenizer
+        self.tokens = {section: self._tokenised(self.studies[section].tolist()) for section in SECTIONS}
         self.text_ids = {section: same_text(self.studies[section]) for section in SECTIONS}
         self.coding = same_coding(self.studies["codes"]) if "codes" in self.studies else None
 
@@ -96,10 +94,15 @@ class StudyDataset:
         """The text of each whole report: findings and impression."""
         return self.studies[list(SECTIONS)].agg(" ".join, axis=1).tolist()
 
+    def _tokenised(self, texts: list[str]) -> list[list[int]]:
+        return self.tokenizer(texts, truncation=True)["input_ids"]
+
     def texts(self, rows: np.ndarray, section: str) -> Texts:
         """Tokens of one section for the given rows."""
-        tokens = [self.tokens[section][row] for row in rows]
-        input_ids = torch.full((len(tokens), max(map(len, tokens))), self.pad_id)
+        return self._padded([self.tokens[section][row] for row in rows])
+
+    def _padded(self, tokens: list[list[int]]) -> Texts:
+        input_ids = torch.full((len(tokens), max(map(len, tokens))), self.tokenizer.pad_token_id)
         mask = torch.zeros_like(input_ids)
         for i, ids in enumerate(tokens):
             input_ids[i, : len(ids)] = torch.tensor(ids)
@@ -115,12 +118,24 @@ class StudyDataset:
         ]
         return torch.from_numpy(self.images.rows(paths))
 
-    def batches(self, batch_size: int, seed: int, epoch: int) -> Iterator[Batch]:
+    def batches(
+        self, batch_size: int, seed: int, epoch: int, augmentation: AugmentationConfig | None = None
+    ) -> Iterator[Batch]:
         """One epoch in random order, the same for the same seed and epoch; the odd rest is dropped.
 
-        Each study gives two of its radiographs in random order, or its only one twice.
+        Each study gives two of its radiographs in random order, or its only one twice. Sections vary as the
+        `augmentation` says (its other fields are for what becomes of the pictures); without, they are whole.
         """
-        generator = np.random.default_rng((seed, epoch))
+        augmentation = augmentation or AugmentationConfig()
+        generator, words = np.random.default_rng((seed, epoch)), np.random.default_rng((seed, epoch, 1))
+        vary = augmentation.sentence_drop > 0 or augmentation.sentence_shuffle
+
+        def section_texts(rows: np.ndarray, section: str) -> Texts:
+            if not vary:
+                return self.texts(rows, section)
+            how = augmentation.sentence_drop, augmentation.sentence_shuffle, words
+            return self._padded(self._tokenised([varied(t, *how) for t in self.studies[section].iloc[rows]]))
+
         order = generator.permutation(len(self))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             rows = order[start : start + batch_size]
@@ -129,7 +144,7 @@ class StudyDataset:
             yield Batch(
                 torch.from_numpy(rows),
                 torch.from_numpy(np.stack(views)),
-                tuple(self.texts(rows, section) for section in SECTIONS),
+                tuple(section_texts(rows, section) for section in SECTIONS),
                 tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
                 None if self.coding is None else torch.from_numpy(self.coding[rows]),
             )

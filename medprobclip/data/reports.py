@@ -45,6 +45,22 @@ def sentences(text: str) -> list[str]:
     return [sentence for sentence in found if any(c.isalnum() for c in sentence)]
 
 
+def varied(text: str, drop: float, shuffle: bool, generator: np.random.Generator) -> str:
+    """The text with each sentence left out with probability `drop` (one stays), the rest shuffled if asked.
+
+    For training: a section that says less, or the same in another order, still describes its study. Text
+    without a sentence comes back as it is.
+    """
+    found = sentences(text)
+    if not found:
+        return text
+    stay = generator.random(len(found)) >= drop
+    if not stay.any():
+        stay[generator.integers(len(found))] = True
+    order = generator.permutation(len(found)) if shuffle else range(len(found))
+    return " ".join(found[i] for i in order if stay[i])
+
+
 def _list_items(text: str) -> list[str]:
     """Cut text at its list numbers and drop them.
 

@@ -17,7 +17,10 @@ from medprobclip.support.files import replaced_file
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
 COLUMNS = ("study_id", "image_paths", "view_names", "findings", "impression")
 LISTS = ("codes", "appearance")  # extra columns of several entries, see `simulator/openi_sim.py`
-SPLITS = ("train", "validate", "test")
+# Training sees `train`; the epoch, settings and confidences are chosen on `validate`; probabilities (and what
+# else promises a rate) are fitted on `calibrate`, whose patients chose nothing; `test` is scored once.
+SPLITS = ("train", "calibrate", "validate", "test")
+SHARES = (0.65, 0.075, 0.075, 0.2)  # of the patients
 SEPARATOR = ";"
 _SHOWN = 5  # bad rows named per kind of problem; the others are counted
 
@@ -86,9 +89,9 @@ def write_studies(studies: pd.DataFrame, csv_path: str | Path) -> None:
 
 
 def split_by_patient(
-    studies: pd.DataFrame, fractions: tuple[float, float, float] = (0.7, 0.1, 0.2), seed: int = 42
+    studies: pd.DataFrame, fractions: Sequence[float] = SHARES, seed: int = 42
 ) -> pd.DataFrame:
-    """A copy of the table with the column `split`: "train", "validate" or "test".
+    """A copy of the table with the column `split`, one of `SPLITS`.
 
     Patients (`patient_id` where the table has it, else each study is its own patient) are drawn, in the
     given fractions of patients, from a seeded permutation of the sorted ids: the same set of patients is
@@ -97,7 +100,7 @@ def split_by_patient(
     Raises StudyTableError for an empty patient_id or too few patients, ValueError for wrong fractions.
     """
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
-        raise ValueError(f"fractions {fractions} must be three shares for {SPLITS} that sum to 1")
+        raise ValueError(f"fractions {fractions} must be {len(SPLITS)} shares for {SPLITS} that sum to 1")
     column = "patient_id" if "patient_id" in studies else "study_id"
     patients = studies[column].astype(str)
     if (empty := patients.str.strip() == "").any():

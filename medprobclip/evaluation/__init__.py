@@ -9,6 +9,7 @@ Each imports only from those above it:
     reliability.py      risk-coverage, rank correlation
     discrimination.py   AUROC and its interval
     many_to_many.py     precision, graded overlap, plausible errors, hubs
+    hubs.py             scores that know about hubs
     confidence.py       how sure a query is of its answer
     calibration.py      from scores to probabilities, and how right they are
     resampling.py       methods on the same queries: intervals, paired differences

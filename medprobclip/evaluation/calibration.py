@@ -1,10 +1,11 @@
 """From scores of pairs to probabilities of a match, and how far these are from the truth.
 
-Calibrators are fitted on all pairs of a validation score matrix. The measures take flat pairs `[P]`: all
-N·M of a matrix (`p.ravel()`), or one for each query, such as the probability of its first item and whether
-that is a match. Among all pairs about 1 in M matches, so nearly every probability is close to 0: there a
-small Brier score or ECE says little, and equal-width bins put nearly all pairs into the first. Compare with
-the same measure of a constant (the share of matches), use equal-mass bins, or take one pair a query.
+Calibrators are fitted on all pairs of a score matrix of held-out studies that chose nothing. The measures
+take flat pairs `[P]`: all N·M of a matrix (`p.ravel()`), or one for each query, such as the probability of
+its first item and whether that is a match. Among all pairs about 1 in M matches, so nearly every
+probability is close to 0: there a small Brier score or ECE says little, and equal-width bins put nearly all
+pairs into the first. Compare with the same measure of a constant (the share of matches), use equal-mass
+bins, or take one pair a query.
 """
 
 from __future__ import annotations
@@ -22,7 +23,7 @@ from sklearn.linear_model import LogisticRegression
 
 Scheme = Literal["width", "mass"]  # bins as wide as each other, or with as many cases as each other
 
-# What makes a probability of a score, by name: nothing, or a fit on validation pairs.
+# What makes a probability of a score, by name: nothing, or a fit on the calibration studies' pairs.
 CALIBRATORS = {"before": "as trained", "platt": "Platt", "isotonic": "isotonic"}
 
 

@@ -2,9 +2,8 @@
 
 Each imports only from those above it:
 
-    tables/          which runs there are, and what is computed from them
-    figures/         tables -> pictures -> figures/README.md
-    classifier.py    a small network that names what it sees
-    readability.py   can a small network see what was drawn? a command
-    reproduce.py     everything of the paper, a command
+    tables/            which runs there are, and what is computed from them
+    figures/           tables -> pictures -> figures/README.md
+    chest_encoder.py   the chest encoder: rendered, taught, examined; a command
+    reproduce.py       everything of the paper, a command
 """

@@ -6,6 +6,7 @@ import time
 
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.tables.experiments import comparison
+from medprobclip.support.backbones import PACKAGED
 from medprobclip.support.files import replaced_file
 from medprobclip.training.runs import is_finished, train_run
 from medprobclip.workbench.headless import run_notebooks
@@ -19,7 +20,7 @@ REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
 def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     """Train what is missing, run all notebooks, and write the report `runs/<profile>/report/index.html`.
 
-    Five methods on one seed; with `full` also the ablation and two more seeds. Finished runs are reused,
+    Six methods on one seed; with `full` on three, and the ablation likewise. Finished runs are reused,
     interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report` raise.
     """
     workspace = run_notebooks(parameters, BEFORE)
@@ -41,10 +42,21 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     write_report(
         notebooks, workspace.report, "MedProbCLIP: retrieval and doubt",
         f"Profile {workspace.profile.name}: real OpenI reports, radiographs simulated from one chest CT "
-        "according to each report's expert codes. Research software, not a medical device: nothing here may "
-        "guide the care of a patient, and no number says how the method does on real radiographs.",
+        f"according to each report's expert codes. {_start(workspace)} Research software, not a medical "
+        "device: nothing here may guide the care of a patient, and no number says how the method does on "
+        "real radiographs.",
     )  # fmt: skip
     if parameters.publish:
         with replaced_file(workspace.figures / "README.md") as temporary:
             temporary.write_text(gallery(workspace.figures), encoding="utf-8")
     return workspace
+
+
+def _start(workspace: Workspace) -> str:
+    """What the image encoder knew before, in words."""
+    if workspace.profile.encoders.vision not in PACKAGED:
+        return "Encoders start from nothing."
+    return (
+        "The image encoder, the same for every method, was taught to name findings that the simulator drew "
+        "in the films of invented patients; it had read no report and seen no study of this corpus."
+    )

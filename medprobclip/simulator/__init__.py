@@ -11,6 +11,7 @@ Each imports only from those above it:
     simulate.py     a study's codes -> its PA and lateral radiograph, and the truth
     corpus.py       many studies on disk, in parallel, resumable
     appearance.py   which codes look the same in the pictures
+    school.py       patients who are nobody, and what the chest encoder is taught of them
     openi_sim.py    these reports, simulated radiographs: the default corpus
     showcase.py     a dozen findings to look at
 """

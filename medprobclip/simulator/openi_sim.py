@@ -9,7 +9,14 @@ from pathlib import Path
 import pandas as pd
 
 from medprobclip.data.openi import SPLIT_SEED, load_reports
-from medprobclip.data.studies import SPLITS, StudyTableError, read_studies, split_by_patient, write_studies
+from medprobclip.data.studies import (
+    SHARES,
+    SPLITS,
+    StudyTableError,
+    read_studies,
+    split_by_patient,
+    write_studies,
+)
 from medprobclip.simulator.appearance import study_appearances
 from medprobclip.simulator.chest.preparation import PREPARATION_VERSION
 from medprobclip.simulator.corpus import image_paths, simulate_corpus
@@ -31,8 +38,9 @@ def build_openi_sim(
     indication states. Extra columns: `codes`, `sex` and `appearance` (what the pictures show, see
     `study_appearances`).
     In folder: `images/<study_id>_{pa,lateral}.png`, `images/coverage.csv` (codings drawn and not drawn),
-    `rendered.csv` (the simulator's truth) and, last, `train.csv`, `validate.csv`, `test.csv` (70/10/20
-    by patient, fixed), `studies.csv` (all, with the column `split`) and `corpus.json` (settings, counts).
+    `rendered.csv` (the simulator's truth) and, last, `train.csv`, `calibrate.csv`, `validate.csv`, `test.csv`
+    (65/7.5/7.5/20 by patient, fixed), `studies.csv` (all, with the column `split`) and `corpus.json`
+    (settings, counts).
 
     An interrupted or damaged build goes on with what is missing. A corpus made with other settings or by
     another version of the simulator is made anew.
@@ -45,6 +53,7 @@ def build_openi_sim(
         "preparation_version": PREPARATION_VERSION,
         "n_studies": n_studies,
         "split_seed": SPLIT_SEED,
+        "split_shares": dict(zip(SPLITS, SHARES, strict=True)),
     }
     if _is_finished(folder, made_with):
         try:
@@ -85,6 +94,15 @@ def build_openi_sim(
     write_studies(studies, folder / "studies.csv")
     write_json(folder / "corpus.json", {"made_with": made_with, "counts": counts})
     return read_studies(folder / "studies.csv")
+
+
+def training_codes() -> list[str]:
+    """The expert codes of the whole corpus's training studies, as often as they were given, no other's.
+
+    Raises AssetError where the reports cannot be had.
+    """
+    studies = split_by_patient(load_reports(), seed=SPLIT_SEED)
+    return studies.loc[studies["split"] == "train", "codes"].explode().dropna().tolist()
 
 
 def _is_finished(folder: Path, made_with: dict) -> bool:

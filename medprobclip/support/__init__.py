@@ -4,6 +4,7 @@ Each imports only from those above it:
 
     files.py                  files and folders put in place whole or not at all
     memory.py                 freed memory kept for the next step
+    threads.py                a fixed number of CPU threads
     precision.py              bfloat16 where the device has it
     compiling.py              functions over tiles, compiled where a compiler is
     kernels.py                the expected likelihood in compiled tiles, forward and backward

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import get_args
 
 import torch
@@ -21,6 +22,8 @@ from transformers.models.auto import AutoModel, AutoTokenizer  # not by way of w
 
 from medprobclip.settings import TextPooling, VisionPooling
 
+# Vision models that come with the package, by name: a folder as transformers writes it.
+PACKAGED = {"chest-encoder": Path(__file__).parents[1] / "chest_encoder"}
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
 # weights and vocabulary load as BERT's, so that nobody's code runs.
 _PLAIN_BERT = ("cxr-bert",)
@@ -43,11 +46,12 @@ _NO_TEXT_CLS = ("clip_text_model", "siglip_text_model")
 
 
 def load_backbone(name: str, side: str) -> PreTrainedModel:
-    """The pretrained "vision" or "text" (`side`) model of that hub name or folder, in float32.
+    """The pretrained "vision" or "text" (`side`) model of that hub name or folder, or `PACKAGED`, in float32.
 
     Of a model with both towers (CLIP, SigLIP) the one asked for. Code from the hub is never run. Raises
     OSError when it cannot be found, ValueError when it is of the other side.
     """
+    name = str(PACKAGED.get(name, name))
     settings = _hub_config(name)
     if settings["model_type"] in _PLAIN_BERT:
         foreign = ("model_type", "auto_map", "architectures")

@@ -20,10 +20,11 @@ from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
 from medprobclip.data.augment import TrainingViews, normalise
-from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset
+from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset, Texts
 from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
 from medprobclip.evaluation.embedding import embed
 from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
+from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.objectives import Views, batch_targets, objective_terms
 from medprobclip.processor import MedProbCLIPProcessor
@@ -33,6 +34,8 @@ from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast
 from medprobclip.targets import BatchTargets
 from medprobclip.training.mixing import Mix
+
+TEXT_GROUPS = 4  # of a section's texts in a batch, by length: 4 were quicker than 2 or 8
 
 
 class TrainingError(RuntimeError):
@@ -62,9 +65,24 @@ def encode_views(
     """
     with autocast(pixels.device):
         images = model.encode_image(pixels.flatten(0, 1))
-        texts = batch.sections[:sections]
-        reports = tuple(model.encode_text(t.input_ids, t.attention_mask) for t in texts)
+        reports = tuple(encode_texts(model, texts) for texts in batch.sections[:sections])
     return Views(images.chunk(len(pixels)), reports, targets)
+
+
+def encode_texts(model: MedProbCLIPModel, texts: Texts) -> Gaussian:
+    """As `encode_text` of all together; on a CPU in groups of similar length, each padded to its longest.
+
+    Most of a batch's tokens are padding otherwise: a third less time. A GPU would wait for its launches.
+    """
+    if texts.input_ids.device.type != "cpu":
+        return model.encode_text(texts.input_ids, texts.attention_mask)
+    lengths = texts.attention_mask.sum(1)
+    order = lengths.argsort(stable=True)
+    parts = []
+    for rows in order.chunk(TEXT_GROUPS):
+        longest = int(lengths[rows].max())
+        parts.append(model.encode_text(texts.input_ids[rows, :longest], texts.attention_mask[rows, :longest]))
+    return Gaussian.cat(parts)[order.argsort()]
 
 
 def train(
@@ -87,6 +105,7 @@ def train(
     loss is no longer finite.
     """
     config, objective = config or TrainingConfig(), objective or ObjectiveConfig()
+    augmentation = augmentation or AugmentationConfig()
     accelerator = Accelerator()
     if accelerator.num_processes > 1:
         raise TrainingError(
@@ -107,7 +126,7 @@ def train(
     keep_freed_memory()
     set_seed(config.seed)
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(model.parameters(), config.learning_rate, weight_decay=config.weight_decay)
+    optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
     total = steps * config.epochs
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * total), total)
     model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
@@ -125,7 +144,7 @@ def train(
         print(f"Resuming after epoch {len(history)} of {config.epochs}")
     with SummaryWriter(out / "tensorboard", purge_step=len(history) * steps) as writer:
         loop = EpochLoop(
-            model, accelerator, optimizer, schedule, writer, config, objective,
+            model, accelerator, optimizer, schedule, writer, config, objective, augmentation,
             TrainingViews(model.config.image_size, augmentation).to(accelerator.device), reports,
         )  # fmt: skip
         for epoch in range(len(history), config.epochs):
@@ -143,6 +162,17 @@ def train(
             if on_epoch:
                 on_epoch(pd.DataFrame(history))
     return pd.DataFrame(history)
+
+
+def parameter_groups(model: MedProbCLIPModel, config: TrainingConfig) -> list[dict]:
+    """What AdamW shall learn, and how fast: all but the vision backbone, and then that."""
+    vision = list(model.vision_model.parameters())
+    known = set(map(id, vision))
+    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
+    return [
+        {"params": rest, "lr": config.learning_rate},
+        {"params": vision, "lr": config.learning_rate * config.vision_rate},
+    ]
 
 
 def validate(model: MedProbCLIPModel, dataset: StudyDataset) -> dict[str, float]:
@@ -167,6 +197,7 @@ class EpochLoop:
     writer: SummaryWriter
     config: TrainingConfig
     objective: ObjectiveConfig
+    augmentation: AugmentationConfig
     views: TrainingViews
     reports: ReportSimilarity | None
 
@@ -175,7 +206,7 @@ class EpochLoop:
         self.model.train()
         steps = len(dataset) // self.config.batch_size
         sums: dict[str, float] = {}
-        batches = dataset.batches(self.config.batch_size, self.config.seed, epoch)
+        batches = dataset.batches(self.config.batch_size, self.config.seed, epoch, self.augmentation)
         name = f"epoch {epoch + 1}/{self.config.epochs}"
         bar = tqdm(batches, name, total=steps, unit="step", mininterval=1)
         for step, batch in enumerate(bar):

@@ -6,7 +6,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -25,6 +25,7 @@ from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, emb
 from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.support.files import recovered_folder, write_json
+from medprobclip.support.threads import pinned_threads
 from medprobclip.training.encoders import build_model, build_tokenizer
 from medprobclip.training.loop import TrainingError, read_history, train
 from medprobclip.training.profiles import Profile
@@ -93,10 +94,11 @@ def train_run(
         model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
     except ValueError as error:  # encoders that do not go together or cannot do what is asked
         raise TrainingError(str(error)) from error
-    return train(
-        model, tokenizer, *datasets, out,
-        profile.training, profile.objective, profile.augmentation, on_epoch,
-    )  # fmt: skip
+    with pinned_threads(profile.training.threads):
+        return train(
+            model, tokenizer, *datasets, out,
+            profile.training, profile.objective, profile.augmentation, on_epoch,
+        )  # fmt: skip
 
 
 def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
@@ -160,9 +162,34 @@ def embed_run(
         f"{Path(csv).stem}: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} out, "
         f"{without_frontal_view(dataset)} without a PA or AP view stand for themselves with another)"
     )
-    embeddings = embed(model, dataset, progress=True)
+    with pinned_threads(run_threads(out)):
+        embeddings = embed(model, dataset, progress=True)
     embeddings.save(stored, source)
     return embeddings, dataset, source
+
+
+def run_threads(out: Path) -> int | None:
+    """The number of CPU threads that a run is pinned to, None for any."""
+    return json.loads((Path(out) / "settings.json").read_text())["training"].get("threads")
+
+
+def calibrate_run(out: Path, csv: Path) -> dict:
+    """Fit the probability of a match on held-out studies that chose nothing; returns `out/calibration.json`.
+
+    Platt's `slope` and `intercept` of the model's logits over all pairs, and the size of the `gallery` in
+    which they hold (`evaluation.calibration.ForGallery` moves them to another). Raises what `embed_run`
+    raises, and TrainingError when there is nothing to fit.
+    """
+    from medprobclip.evaluation.calibration import Platt  # scikit-learn takes its time
+
+    embeddings, _, source = embed_run(out, csv, "embeddings-calibrate")
+    try:
+        fitted = Platt.fit(embeddings.scores(load_run(out)[0]), embeddings.matches())
+    except ValueError as error:
+        raise TrainingError(f"{csv}: no match probability can be fitted ({error})") from error
+    record = {"platt": asdict(fitted), "gallery": len(embeddings), "fitted_on": source}
+    write_json(Path(out) / "calibration.json", record)
+    return record
 
 
 def without_frontal_view(dataset: StudyDataset) -> int:

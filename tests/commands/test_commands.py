@@ -4,12 +4,19 @@ import subprocess
 import sys
 from importlib import import_module
 from pathlib import Path
+from types import SimpleNamespace
 
+import matplotlib.pyplot as plt
+import pandas as pd
 import pytest
 from sources import PACKAGE, ROOT
 
 import medprobclip
 from medprobclip.__main__ import COMMANDS, main
+from medprobclip.commands import encoder
+from medprobclip.settings import ReadabilityConfig, SchoolConfig
+from medprobclip.support.backbones import PACKAGED
+from medprobclip.training.loop import TrainingError
 
 HEAVY = ("torch", "transformers", "pandas", "papermill", "matplotlib")
 
@@ -88,3 +95,81 @@ def test_make_has_bytecode_written():
         capture_output=True, check=True, env={"PATH": "/usr/bin:/bin", "PYTHONDONTWRITEBYTECODE": "1"},
     )  # fmt: skip
     assert result.stdout.strip() == "[]"
+
+
+@pytest.fixture
+def schooled(tmp_path, monkeypatch):
+    """`medprobclip encoder` without a school, and all that it writes in a temporary folder.
+
+    Gives that folder, how often it was asked for what, and what the school does.
+    """
+    readable = [(f"mass {i}", 0.9, 0.8, 0.95, 0.9, 1.0, 7, "readable") for i in range(19)]
+    table = pd.DataFrame(
+        [*readable, ("nodule", 0.6, 0.5, 0.7, 0.6, 0.8, 5, "small")],
+        columns=["kind", "pa", "lateral", "both", "low", "high", "positives", "verdict"],
+    )
+    found = SimpleNamespace(folder=tmp_path, asked=[], table=table, error=None)
+
+    def school_encoder(codes, out, config, readability):
+        if found.error:
+            raise found.error
+        found.asked.append((codes["mass"], config, readability))
+        (out / "encoder").mkdir(parents=True, exist_ok=True)
+        (out / "encoder" / "config.json").write_text("{}")
+        (out / "encoder" / "model.safetensors").write_text(f"weights {len(found.asked)}")
+        return table
+
+    (tmp_path / "chest_encoder").mkdir()
+    (tmp_path / "chest_encoder" / "README.md").write_text("what this is")
+    monkeypatch.setattr(encoder, "OUT", tmp_path / "out")
+    monkeypatch.setattr(encoder, "ROOT", tmp_path)
+    monkeypatch.setitem(PACKAGED, "chest-encoder", tmp_path / "chest_encoder")
+    monkeypatch.setattr("medprobclip.simulator.openi_sim.training_codes", lambda: ["Mass/a", "Mass/a"])
+    monkeypatch.setattr("medprobclip.paper.chest_encoder.school_encoder", school_encoder)
+    yield found
+    plt.close("all")
+
+
+def test_the_chest_encoder_of_the_defaults_is_committed_with_its_figure(schooled, capsys):
+    """And again, over the former files."""
+    for time in (1, 2):
+        encoder.main([])
+        files = {path.name: path.read_text() for path in (schooled.folder / "chest_encoder").iterdir()}
+        assert files == {
+            "README.md": "what this is", "config.json": "{}", "model.safetensors": f"weights {time}",
+        }  # fmt: skip
+        assert {path.name for path in (schooled.folder / "figures").iterdir()} == {
+            "readability.png", "readability.csv",
+        }  # fmt: skip
+        printed = capsys.readouterr().out
+        assert f"Encoder: {schooled.folder / 'chest_encoder'}" in printed
+        assert "1 of 20 kinds are hard (AUROC below 0.75):\n  small: nodule" in printed
+    assert schooled.asked == [(["Mass/a"] * 2, SchoolConfig(), ReadabilityConfig())] * 2
+    written = pd.read_csv(schooled.folder / "figures" / "readability.csv")
+    pd.testing.assert_frame_equal(written, schooled.table)
+
+
+@pytest.mark.parametrize("flags", ["--hard_below 0.8", "--epochs 3", "--seed 1"])
+def test_a_chest_encoder_of_other_settings_stays_with_its_run(schooled, capsys, flags):
+    encoder.main(flags.split())
+    assert {path.name for path in schooled.folder.iterdir()} == {"out", "chest_encoder"}
+    assert {path.name for path in (schooled.folder / "chest_encoder").iterdir()} == {"README.md"}
+    assert (schooled.folder / "out" / "readability.png").is_file()
+    assert f"Encoder: {schooled.folder / 'out' / 'encoder'}" in capsys.readouterr().out
+    ((_, config, readability),) = schooled.asked
+    flag, value = flags.removeprefix("--").split()
+    assert float(vars(config).get(flag) or vars(readability)[flag]) == float(value)
+
+
+@pytest.mark.parametrize(
+    ("error", "message"),
+    [
+        (TrainingError("lower batch_size"), "TrainingError: lower batch_size"),
+        (KeyboardInterrupt(), "goes on after the last finished epoch"),
+    ],
+)
+def test_a_stopped_school_says_why_and_what_next(schooled, error, message):
+    schooled.error = error
+    with pytest.raises(SystemExit, match=message):
+        encoder.main([])
+    assert {path.name for path in schooled.folder.iterdir()} == {"chest_encoder"}

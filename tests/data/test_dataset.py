@@ -1,5 +1,7 @@
 """Batches: two views, two sections, the reference view, padding, order."""
 
+import re
+
 import numpy as np
 import pytest
 import torch
@@ -8,6 +10,7 @@ from medprobclip.data.dataset import StudyDataset, draw_two, reference_view
 from medprobclip.data.images import cache_images, read_image
 from medprobclip.data.studies import read_studies
 from medprobclip.data.tokenizer import train_tokenizer
+from medprobclip.settings import AugmentationConfig
 
 
 @pytest.fixture(scope="module")
@@ -123,3 +126,37 @@ def test_studies_with_one_section_are_left_out_and_counted(studies, dataset):
     assert "train-3" not in smaller.study_ids
     with pytest.raises(ValueError, match="none of 40 studies"):
         StudyDataset(studies.assign(impression=""), dataset.images, tokenizer)
+
+
+def test_sections_vary_and_nothing_else_does(dataset, studies):
+    """Pictures, order and ids are those of whole sections; words are some of the section's own."""
+    how = AugmentationConfig(sentence_drop=0.5, sentence_shuffle=True)
+    two = studies.assign(findings=[f"First {i}. Second {i}. Third {i}." for i in range(len(studies))])
+    varied = StudyDataset(two, dataset.images, dataset_tokenizer(two))
+    changed = 0
+    batches = zip(
+        varied.batches(8, 1, 0), varied.batches(8, 1, 0, how), varied.batches(8, 1, 0, how), strict=True
+    )
+    for whole, batch, again in batches:
+        assert torch.equal(whole.rows, batch.rows)
+        assert torch.equal(whole.images, batch.images)
+        assert torch.equal(batch.sections[0].input_ids, again.sections[0].input_ids)
+        assert all(torch.equal(a, b) for a, b in zip(whole.text_ids, batch.text_ids, strict=True))
+        for row, ids, mask in zip(
+            batch.rows, batch.sections[0].input_ids, batch.sections[0].attention_mask, strict=True
+        ):
+            text = (
+                varied.tokenizer.decode(ids[mask.bool()], skip_special_tokens=True).lower().replace(" ", "")
+            )
+            own = [f"{word}{int(row)}" for word in ("first", "second", "third")]
+            kept = [sentence for sentence in own if sentence in text]
+            assert kept
+            changed += len(kept) < 3
+    assert changed > 20
+
+
+def test_plain_batches_are_those_of_the_papers_augmentation(dataset):
+    for plain, same in zip(
+        dataset.batches(8, 1, 0), dataset.batches(8, 1, 0, AugmentationConfig()), strict=True
+    ):
+        assert torch.equal(plain.sections[0].input_ids, same.sections[0].input_ids)

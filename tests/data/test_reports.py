@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from medprobclip.data.reports import normalise, same_text, sentence_about, sentences
+from medprobclip.data.reports import normalise, same_text, sentence_about, sentences, varied
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,29 @@ def test_sentence_about_a_code():
     assert sentence_about(text, "Pleural Effusion/right") == "Small right effusions are seen."
     assert sentence_about(text, "normal") == "No pleural effusion on the left."
     assert sentence_about("", "normal") == ""
+
+
+FOUR = "Heart is normal. Lungs are clear. No effusion. Old fracture."
+
+
+def test_sentences_are_left_out_as_often_as_asked_and_never_all():
+    generator = np.random.default_rng(0)
+    whole = sentences(FOUR)
+    left = [sentences(varied(FOUR, 0.4, False, generator)) for _ in range(2000)]
+    assert all(part and [s for s in whole if s in part] == part for part in left)  # in their order
+    # Each goes with 0.4, but of the 0.4^4 that would lose all four one stays.
+    assert np.mean([len(part) for part in left]) == pytest.approx(4 * 0.6 + 0.4**4, abs=0.06)
+    assert {len(sentences(varied("Lungs are clear.", 0.9, True, generator))) for _ in range(50)} == {1}
+
+
+def test_shuffled_sentences_are_all_there_in_any_order():
+    generator = np.random.default_rng(0)
+    seen = [tuple(sentences(varied(FOUR, 0.0, True, generator))) for _ in range(400)]
+    assert all(sorted(order) == sorted(sentences(FOUR)) for order in seen)
+    assert len(set(seen)) == 24
+
+
+def test_nothing_asked_changes_no_sentence():
+    generator = np.random.default_rng(0)
+    assert varied(FOUR, 0.0, False, generator) == FOUR
+    assert varied(" . ", 0.5, True, generator) == " . "

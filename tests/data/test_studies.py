@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
@@ -151,10 +152,10 @@ def patients(n_patients: int, studies_each: int) -> pd.DataFrame:
 
 
 def test_split_keeps_patients_whole_and_fractions_exact():
-    studies = split_by_patient(patients(100, 3))
+    studies = split_by_patient(patients(200, 3))
     assert (studies.groupby("patient_id")["split"].nunique() == 1).all()
     counts = studies.groupby("split")["patient_id"].nunique()
-    assert counts.to_dict() == {"train": 70, "validate": 10, "test": 20}
+    assert counts.to_dict() == {"train": 130, "calibrate": 15, "validate": 15, "test": 40}
 
 
 def test_split_depends_on_the_patients_and_the_seed_alone():
@@ -168,19 +169,33 @@ def test_split_depends_on_the_patients_and_the_seed_alone():
 def test_split_never_changes():
     # Every published number depends on it: a change here makes results incomparable.
     assert split_by_patient(patients(10, 1))["split"].tolist() == [
-        "train", "test", "train", "train", "train", "train", "train", "train", "test", "validate",
+        "train", "test", "train", "train", "calibrate", "train", "train", "train", "test", "validate",
     ]  # fmt: skip
+
+
+@pytest.mark.parametrize("count", [10, 37, 100, 101, 3419])
+def test_test_patients_are_those_of_before_there_were_calibration_patients(count):
+    """The last fifth of one permutation: 70/10/20 cut there, too, so that nothing tested is now learned."""
+    studies = split_by_patient(patients(count, 1))
+    order = np.random.default_rng(42).permutation(count)
+    ids = sorted(studies["patient_id"])
+    last = {ids[i] for i in order[round((0.7 + 0.1) * count) :]}
+    assert set(studies.loc[studies["split"] == "test", "patient_id"]) == last
+    assert round(0.2 * count) == len(last) == (studies["split"] == "test").sum()
 
 
 def test_split_without_patient_ids_treats_studies_as_patients():
     studies = split_by_patient(patients(10, 1).drop(columns="patient_id"))
-    assert studies["split"].value_counts().to_dict() == {"train": 7, "test": 2, "validate": 1}
+    counts = studies["split"].value_counts().to_dict()
+    assert counts == {"train": 6, "test": 2, "validate": 1, "calibrate": 1}
     assert "split" not in patients(10, 1)
 
 
 def test_split_refuses_nonsense():
     with pytest.raises(ValueError, match="sum to 1"):
-        split_by_patient(patients(10, 1), fractions=(0.7, 0.1, 0.1))
+        split_by_patient(patients(10, 1), fractions=(0.7, 0.1, 0.1, 0.2))
+    with pytest.raises(ValueError, match="4 shares for .*calibrate"):
+        split_by_patient(patients(10, 1), fractions=(0.7, 0.1, 0.2))
     with pytest.raises(StudyTableError, match="2 patients are too few"):
         split_by_patient(patients(2, 5))
     with pytest.raises(StudyTableError, match=r"1 studies without patient_id, first at row 3"):

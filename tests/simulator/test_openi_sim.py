@@ -49,8 +49,9 @@ def test_build_writes_the_published_schema_split_by_patient(tmp_path, drawn):
     assert {("PA", "LATERAL"), ("PA",)} <= set(studies["view_names"])
     assert (studies["findings"].str.len() > 0).all()
     assert (studies["impression"].str.len() > 0).all()
-    parts = {split: read_studies(tmp_path / f"{split}.csv") for split in ("train", "validate", "test")}
-    assert {split: len(part) for split, part in parts.items()} == {"train": 28, "validate": 4, "test": 8}
+    sizes = {"train": 26, "calibrate": 3, "validate": 3, "test": 8}
+    parts = {split: read_studies(tmp_path / f"{split}.csv") for split in sizes}
+    assert {split: len(part) for split, part in parts.items()} == sizes
     assert sorted(pd.concat(parts.values())["study_id"]) == sorted(studies["study_id"])
     for split, part in parts.items():
         assert (part["split"] == split).all()
@@ -59,7 +60,41 @@ def test_build_writes_the_published_schema_split_by_patient(tmp_path, drawn):
     for codes, entries in zip(studies["codes"], studies["appearance"], strict=True):
         assert len(entries) == sum(bool(side_choices(code)) for code in codes)
     assert len(pd.read_csv(tmp_path / "rendered.csv")) > 20
-    assert json.loads((tmp_path / "corpus.json").read_text())["counts"]["studies"] == 40
+    record = json.loads((tmp_path / "corpus.json").read_text())
+    assert record["counts"]["studies"] == 40
+    assert {split: record["counts"][split] for split in sizes} == sizes
+
+
+def test_training_codes_are_those_of_training_studies_alone(monkeypatch):
+    """Forty studies with a code that says whose it is, one in three with a second, one without any."""
+    codes = [(f"code {i}", "shared")[: 2 if i % 3 == 0 else 1] if i else () for i in range(40)]
+    reports = pd.DataFrame({
+        "study_id": [f"CXR{i}" for i in range(40)],
+        "patient_id": [f"{i // 2:02}" for i in range(40)],  # two studies each
+        "codes": codes,
+    })  # fmt: skip
+    monkeypatch.setattr(openi_sim, "load_reports", lambda: reports)
+    order = np.random.default_rng(42).permutation(20)  # of twenty patients the first 13 are trained on
+    trained = sorted(study for patient in order[:13] for study in (2 * patient, 2 * patient + 1))
+    expected = [code for study in trained for code in codes[study]]
+    assert openi_sim.training_codes() == expected
+    assert 1 < expected.count("shared") < sum("shared" in of for of in codes)
+
+
+def test_corpora_of_other_shares_are_made_anew(tmp_path, drawn):
+    """Of before there were calibration studies: the pictures stay, the tables are split again."""
+    studies = build_openi_sim(tmp_path, size_px=16, n_studies=40)
+    path = tmp_path / "corpus.json"
+    record = json.loads(path.read_text())
+    shares = record["made_with"]["split_shares"]
+    assert shares == {"train": 0.65, "calibrate": 0.075, "validate": 0.075, "test": 0.2}
+    del record["made_with"]["split_shares"]
+    path.write_text(json.dumps(record))
+    (tmp_path / "test.csv").write_text("old")
+    again = build_openi_sim(tmp_path, size_px=16, n_studies=40)
+    assert again.to_dict("list") == studies.to_dict("list")
+    assert json.loads(path.read_text())["made_with"]["split_shares"] == shares
+    assert len(read_studies(tmp_path / "test.csv")) == 8
 
 
 def test_build_is_idempotent_and_makes_only_what_is_missing(tmp_path, drawn):

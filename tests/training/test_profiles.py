@@ -84,7 +84,7 @@ def test_unknown_profile_is_refused_with_the_names():
 
 
 def test_unknown_objective_is_refused_with_the_names():
-    with pytest.raises(ValueError, match="medprobclip, medprobclip-soft, clip, cxr-clip"):
+    with pytest.raises(ValueError, match="medprobclip, medprobclip-soft, medprobclip-coded, clip"):
         get_profile("demo", "siglip")
 
 

@@ -35,5 +35,6 @@ def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
         ax.grid(False, axis="x")
         ax.grid(True, axis="y")
     band = plots.entry(f"interval of {METHODS[REFERENCE]}", color=plots.IMAGE, alpha=0.2, ls="-", lw=8)
-    plots.legend(figure, [hollow(), band], fontsize=9)
+    seeds = plots.entry("least and most of the seeds", marker="|", color=plots.INK)
+    plots.legend(figure, [hollow(), seeds, band], fontsize=9)
     return figure

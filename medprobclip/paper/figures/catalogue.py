@@ -74,7 +74,8 @@ _ENTRIES = (
     ),
     Entry(
         hubs, "04_retrieval_evaluation",
-        "Hubness: how unevenly the items of the gallery are found, by method and by score",
+        "Hubness: how unevenly the items of the gallery are found, by method, with and without the bank's "
+        "term, and by score",
     ),
     Entry(
         table_2, "04_retrieval_evaluation",
@@ -97,7 +98,7 @@ _ENTRIES = (
     ),
     Entry(
         calibration, "05_uncertainty_analysis",
-        "Match probabilities before and after a fit on validation pairs",
+        "Match probabilities before and after a fit on the calibration studies, who chose nothing",
     ),
     Entry(
         uncertainty_and_sharing, "05_uncertainty_analysis",
@@ -118,12 +119,11 @@ _ENTRIES = (
     ),
     Entry(
         ablation, "08_robustness_and_ablation",
-        "MedProbCLIP with one thing changed, one seed each, intervals over test studies only: another seed "
-        "may turn a difference round",
+        "MedProbCLIP with one thing changed, intervals over test studies and seeds",
     ),
     Entry(
-        readability, "medprobclip readability",
-        "AUROC of a small classifier on held-out simulated patients, by kind of finding",
+        readability, "medprobclip encoder",
+        "What the chest encoder sees: AUROC on held-out invented patients, by kind of finding and film",
     ),
 )  # fmt: skip
 FIGURES = {entry.draw.__name__: entry for entry in _ENTRIES}

@@ -22,8 +22,10 @@ METHOD_COLOURS = {  # of METHODS
     "cxr-clip": plots.REPORT,
     "pcme++": plots.OCHRE,
     "medprobclip-soft": plots.ACCENT,
+    "medprobclip-coded": plots.ROSE,
 }
 CEILING = plots.CHANCE | {"color": plots.ACCENT}  # the line of what knows all
+MOST_IN_A_LINE = 5  # entries of a legend
 REPORTED = f"grey numbers: {LABEL}"
 
 
@@ -84,7 +86,8 @@ def method_intervals(
 def interval_legend(figure: FigureBase, references: Sequence[Artist], *texts: str) -> None:
     """What lines, marks and hollow points of `method_intervals` mean, once for all panels."""
     seeds = plots.entry("least and most of the seeds", marker="|", color=plots.INK)
-    plots.legend(figure, [*references, seeds, hollow(), *map(plots.entry, texts)], fontsize=9)
+    entries = [*references, seeds, hollow(), *map(plots.entry, texts)]
+    plots.legend(figure, entries, fontsize=9, ncols=min(len(entries), MOST_IN_A_LINE))
 
 
 def hollow() -> Line2D:

@@ -98,7 +98,7 @@ def scaling(table: pd.DataFrame) -> Figure:
 
 
 def readability(table: pd.DataFrame, hard_below: float) -> Figure:
-    """AUROC by kind with intervals, best first, coloured by verdict; `readability.readability_table`."""
+    """AUROC by kind with intervals, best first, coloured by verdict; `chest_encoder.readability_table`."""
     plots.use_style()
     figure, ax = plt.subplots(figsize=(7.5, 1.4 + 0.21 * len(table)), layout="constrained")
     verdicts = {
@@ -108,6 +108,6 @@ def readability(table: pd.DataFrame, hard_below: float) -> Figure:
         "wrong": ("hard: wrong", plots.REPORT),
     }
     plots.labelled_intervals(ax, table, verdicts, hard_below)
-    ax.set(xlabel="AUROC on held-out patients, 95 % bootstrap interval", title="What a small network can see")
-    plots.legend(figure, ax.get_legend_handles_labels()[0])
+    ax.set(xlabel="AUROC on held-out patients, 95 % bootstrap interval", title="What the chest encoder sees")
+    plots.legend(figure, ax.get_legend_handles_labels()[0], ncols=3)
     return figure

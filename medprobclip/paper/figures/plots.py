@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethod
 
 INK, QUIET, GRID = "#22303c", "#7b8794", "#e3e8ec"
 IMAGE, REPORT, ACCENT = "#1f77a4", "#c8553d", "#3d8b5f"  # image to text, text to image, best or reference
-VIOLET, OCHRE = "#8e6bb3", "#c9a227"  # more series
+VIOLET, OCHRE, ROSE = "#8e6bb3", "#c9a227", "#b0447f"  # more series
 MARK = "#f2c14e"  # on radiographs
 SERIES = ("#f2c14e", "#5ab4e5", "#e8735a", "#6fcf97", "#c39bd3", "#f0f0f0", "#d98cb3", "#9fb4c7")  # on black
 
@@ -51,7 +51,7 @@ def use_style() -> None:
 def interval(ax: Axes, value: float, low: float, high: float, y: float, colour: str, **look) -> None:
     """A point at its value and a bar from low to high, which need not hold the value."""
     ax.errorbar((low + high) / 2, y, xerr=(high - low) / 2, fmt="none", ecolor=colour, capsize=3)
-    ax.plot([value], [y], "o", **{"color": colour, "ms": 6, "mew": 1.5} | look)
+    ax.plot([value], [y], **{"marker": "o", "color": colour, "ms": 6, "mew": 1.5} | look)
 
 
 def errors(table: pd.DataFrame, column: str) -> list[pd.Series]:
@@ -188,18 +188,21 @@ def quantile_ranges(ax: Axes, table: pd.DataFrame, label: str) -> Axes:
 def labelled_intervals(
     ax: Axes, table: pd.DataFrame, verdicts: dict[str, tuple[str, str]], limit: float
 ) -> Axes:
-    """AUROC with intervals, one line of text a row: `kind, auroc, low, high, positives, verdict`, top first.
+    """AUROC with intervals, one line of text a row: `kind, both, low, high, positives, verdict`, top first.
 
-    `verdicts` gives each verdict its label and colour. A dashed line marks the limit, the right edge counts
-    positives. A row without AUROC keeps its place and count.
+    `verdicts` gives each verdict its label and colour; small marks are the columns `pa` and `lateral`. A
+    dashed line marks the limit, the right edge counts positives. A row without AUROC keeps its place and
+    count.
     """
     y = np.arange(len(table))
     for verdict, (label, colour) in verdicts.items():
         chosen = (table["verdict"] == verdict).to_numpy()
         if chosen.any():
             rows = table[chosen]
-            bars = errors(rows, "auroc")
-            ax.errorbar(rows["auroc"], y[chosen], xerr=bars, fmt="o", color=colour, ms=5, label=label)
+            bars = errors(rows, "both")
+            ax.errorbar(rows["both"], y[chosen], xerr=bars, fmt="o", color=colour, ms=5, label=label)
+    for view, label, mark in (("pa", "PA", "|"), ("lateral", "lateral", "x")):
+        ax.plot(table[view], y, mark, color=INK, ms=5, mew=1.2, label=f"{label} film alone", zorder=3)
     ax.axvline(limit, color=QUIET, ls="--", lw=1.5, label=f"limit, {limit:g}", zorder=0)
     lines_of_text(ax, table["kind"])
     ax.grid(True, axis="y")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import matplotlib.pyplot as plt
+import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
@@ -19,7 +20,10 @@ from medprobclip.paper.figures.methods import (
     panels,
 )
 from medprobclip.paper.tables.experiments import METHODS
+from medprobclip.paper.tables.retrieval import BANK
 from medprobclip.similarity import SCORES
+
+BANK_ABOVE = 0.3  # of the height of a line: how far a score less the bank's term stands above its method's
 
 
 def table_1(table: pd.DataFrame) -> Figure:
@@ -54,24 +58,36 @@ def many_to_many(table: pd.DataFrame) -> Figure:
 
 
 def _panel(ax: Axes, rows: pd.DataFrame, beside: str = "") -> Axes:
-    values = rows.set_index("method")["value"]
+    bank = rows[rows["score"] == BANK].set_index("method")
+    rows = rows[rows["score"] != BANK]
+    values, methods = rows.set_index("method")["value"], methods_of(rows)
     references = {name: values[name] for name in ("random", "ceiling") if name in values}
-    return method_intervals(ax, rows, methods_of(rows), references=references, beside=beside)
+    for y, name in enumerate(methods):
+        row, colour = bank.loc[name], METHOD_COLOURS[name]
+        same = row["difference_low"] <= 0 <= row["difference_high"]
+        look = {"marker": "D", "ms": 4, "mew": 1, "mfc": "white" if same else colour}
+        plots.interval(ax, *row[["value", "low", "high"]], y - BANK_ABOVE, colour, **look)
+    return method_intervals(ax, rows, methods, references=references, beside=beside)
 
 
 def _legend(figure: Figure, *texts: str) -> None:
     lines = [plots.entry("random order", **plots.CHANCE), plots.entry("oracle ceiling", **CEILING)]
-    interval_legend(figure, lines, *texts)
+    bank = plots.entry(
+        "less the bank's term (hollow: the difference from the own score may be 0)",
+        marker="D", ms=4, color=plots.INK,
+    )  # fmt: skip
+    interval_legend(figure, [*lines, bank], *texts)
 
 
 def hubs(table: pd.DataFrame) -> Figure:
     """Skew of how often an item is found, both ways; the table of `tables.retrieval.hub_table`."""
     plots.use_style()
-    figure, axes = plt.subplots(1, 2, figsize=(12, 5.2), layout="constrained", sharey=True)
+    figure, axes = plt.subplots(1, 2, figsize=(12, 6.6), layout="constrained", sharey=True)
     scores = {name: name.replace("_", " ") for name in SCORES} | {"csd": "CSD", "kl": "KL"}
     scores |= {"bhattacharyya": "Bhattacharyya", "hellinger": "Hellinger"}
     scores |= {"reverse_kl": "reverse KL", "symmetric_kl": "symmetric KL", "wasserstein": "2-Wasserstein"}
-    labels = {"method": METHODS, "score": scores}
+    bank = {name: f"{label}, less the bank's term" for name, label in METHODS.items()}
+    labels = {"method": METHODS, "bank": bank, "score": scores}
     own = METHODS[table.loc[table["kind"] == "method", "name"].iloc[0]]
     for ax, (direction, title) in zip(axes, DIRECTIONS.items(), strict=True):
         rows = table[(table["direction"] == direction) & (table["kind"] != "random")].reset_index(drop=True)
@@ -81,14 +97,16 @@ def hubs(table: pd.DataFrame) -> Figure:
             plots.at_edge(ax, y, f"{row['orphans']:.0f} %", gap=4, size=9)
         chance = table[(table["direction"] == direction) & (table["kind"] == "random")]["skew"].iloc[0]
         ax.axvline(chance, **plots.CHANCE)
-        ax.axhline((rows["kind"] == "method").sum() - 0.5, color=plots.GRID, lw=1)
+        for last in np.flatnonzero(rows["kind"] != rows["kind"].shift(-1))[:-1]:
+            ax.axhline(last + 0.5, color=plots.GRID, lw=1)
         names = [labels[kind][name] for kind, name in rows[["kind", "name"]].itertuples(index=False)]
         plots.lines_of_text(ax, names)
         ax.set(xlabel="skew of how often an item is among the first ten", title=title.capitalize())
         ax.set_xlim(left=0)
     figure.supxlabel(
-        f"Above the line each method with its own score, below {own}'s Gaussians scored otherwise. "
-        "Dashed: all found equally likely. Grey: items in nobody's first ten. Bars: the seeds.",
+        "From above: each method with its own score; the same less the bank's term; the Gaussians of "
+        f"{own} scored otherwise.\nDashed: all found equally likely. Grey: items in nobody's first ten. "
+        "Bars: the seeds.",
         fontsize=9, color=plots.QUIET,
     )  # fmt: skip
     return figure

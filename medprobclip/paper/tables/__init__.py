@@ -4,6 +4,7 @@ Each imports only from those above it:
 
     experiments.py   methods, seeds and ablation: which runs there are
     scored_runs.py   these runs, scored on held-out studies
+    hubs.py          the same by scores that know about hubs
     reported.py      the paper's numbers
     retrieval.py     recall, many-to-many, hubs by method
     zeroshot.py      AUROC by finding and method

@@ -1,6 +1,7 @@
 # Names to take from the package itself, each loaded when it is first used.
 from .ablation import ablation_table as ablation_table, variant_labels as variant_labels
 from .experiments import METHODS as METHODS
+from .hubs import less_hubs as less_hubs, strength_table as strength_table
 from .reliability import (
     area_table as area_table,
     calibration_table as calibration_table,

@@ -19,21 +19,22 @@ def ablation_table(results: Results) -> pd.DataFrame:
     """MedProbCLIP with one thing changed, by variant; the rows "rescored" change the score after training.
 
     Columns: `part`, `change`, `metric` (RSUM and mAP@R, percent, and AURC at R@10 by total variance, the
-    last two means of both directions), those of `compare`. The interval holds what other test studies would
-    change; what another seed would change it does not know with one run a variant.
+    last two means of both directions), those of `compare`: intervals over test studies and seeds.
     """
     variants = {REFERENCE: ("", METHODS[REFERENCE])}
-    variants |= {name: ABLATION[name][:2] for name in ABLATION if name in results}
-    runs = {name: results[name][0] for name in variants}
-    scored = {name: (run, run.scores) for name, run in runs.items()}
-    own = runs[REFERENCE]
+    variants |= {name: (v.part, v.change) for name, v in ABLATION.items() if name in results}
+    runs = {name: results[name] for name in variants}
+    scored = {name: [(run, run.scores) for run in of] for name, of in runs.items()}
     for score, label in RESCORED.items():
         variants[f"rescored-{score}"] = ("score, after training", label)
-        scored[f"rescored-{score}"] = own, SCORES[score](own.embeddings.image, own.embeddings.report).numpy()
-    parts = {
-        metric: compare({name: measure(*of)[None] for name, of in scored.items()}, REFERENCE)
-        for metric, measure in {"RSUM": _sums, "mAP@R": _precisions}.items()
-    }
+        scored[f"rescored-{score}"] = [
+            (run, SCORES[score](run.embeddings.image, run.embeddings.report).numpy())
+            for run in runs[REFERENCE]
+        ]
+    parts = {}
+    for metric, measure in {"RSUM": _sums, "mAP@R": _precisions}.items():
+        values = {name: np.stack([measure(*one) for one in of]) for name, of in scored.items()}
+        parts[metric] = compare(values, REFERENCE)
     table = stacked(parts | {"AURC": _areas(runs)}, "metric")
     for place, column in enumerate(("part", "change")):
         table.insert(place, column, [variants[name][place] for name in table["method"]])
@@ -61,15 +62,15 @@ def _precisions(run: Result, scores: np.ndarray) -> np.ndarray:
     return 100 * np.mean(turned, axis=0)
 
 
-def _areas(runs: dict[str, Result]) -> pd.DataFrame:
+def _areas(results: Results) -> pd.DataFrame:
     """As `compare`: AURC at R@10 when the least total variance is answered first, mean of both directions."""
     every, draws = {}, {}
-    for name, run in runs.items():
-        queries = [(-run.total_variance[d], run.ranks[d] > 10) for d in TURNS]
-        every[name] = np.array([np.mean([risk_coverage(*query).aurc for query in queries])])
+    for salt, (name, runs) in enumerate(results.items()):
+        queries = [[(-run.total_variance[d], run.ranks[d] > 10) for d in TURNS] for run in runs]
+        every[name] = np.array([np.mean([risk_coverage(*query).aurc for query in of]) for of in queries])
 
-        def areas(_: int, rows: np.ndarray, queries=queries) -> np.ndarray:
-            return np.mean([drawn_aurc(*query, rows) for query in queries], axis=0)
+        def areas(number: int, rows: np.ndarray, queries=queries) -> np.ndarray:
+            return np.mean([drawn_aurc(*query, rows) for query in queries[number]], axis=0)
 
-        draws[name] = resampled(areas, 1, len(run.truth))
+        draws[name] = resampled(areas, len(runs), len(runs[0].truth), salt)
     return summaries(every, draws, REFERENCE)

@@ -1,4 +1,4 @@
-"""Which runs the comparisons are made from: five methods, their seeds, and the ablation."""
+"""Which runs the comparisons are made from: six methods, their seeds, and the ablation."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medprobclip.settings import OBJECTIVES, ObjectiveConfig
+from medprobclip.support.backbones import PACKAGED
 from medprobclip.training.profiles import Profile
 from medprobclip.workbench.workspace import NotebookParameters
 
@@ -16,30 +17,53 @@ METHODS = {
     "cxr-clip": "CXR-CLIP",
     "pcme++": "PCME++",
     "medprobclip-soft": "MedProbCLIP-soft",
+    "medprobclip-coded": "MedProbCLIP-coded",
 }
 REFERENCE = NotebookParameters.objective  # what the others are compared with
 MORE_SEEDS = (43, 44)  # beside the profile's own
 
 _COSINE = {"score": "cosine", "scale": 1 / 0.07, "max_scale": 100.0}  # as CLIP has it
-# MedProbCLIP with one thing changed: name -> (which part, what changed, objective). λ and β as in objectives.
-ABLATION: dict[str, tuple[str, str, ObjectiveConfig]] = {
-    "no-intra-modal": (
-        "intra-modal terms", "none (λ_I = λ_T = 0)",
-        replace(OBJECTIVES[REFERENCE], image_image_weight=0.0, text_text_weight=0.0),
+
+
+@dataclass(frozen=True)
+class Variant:
+    """MedProbCLIP with one thing changed: which part, what changed, and the changes of objective or start."""
+
+    part: str
+    change: str
+    objective: ObjectiveConfig = OBJECTIVES[REFERENCE]
+    from_scratch: bool = False  # the vision encoder starts from nothing, and learns as fast as the rest
+
+    def of(self, profile: Profile) -> Profile:
+        """The profile with the change put in."""
+        changed = replace(profile, objective=self.objective)
+        if self.from_scratch:
+            changed = replace(
+                changed,
+                encoders=replace(profile.encoders, vision="small-resnet"),
+                training=replace(profile.training, vision_rate=1.0),
+            )
+        return changed
+
+
+def _objective(part: str, change: str, **changes) -> Variant:
+    return Variant(part, change, replace(OBJECTIVES[REFERENCE], **changes))
+
+
+ABLATION: dict[str, Variant] = {  # λ and β as in objectives
+    "from-scratch": Variant("image encoder", "starts from nothing", from_scratch=True),
+    "no-intra-modal": _objective(
+        "intra-modal terms", "none (λ_I = λ_T = 0)", image_image_weight=0.0, text_text_weight=0.0
     ),
-    "beta-0": ("VIB", "none (β = 0)", replace(OBJECTIVES[REFERENCE], kl_weight=0.0)),
-    "beta-1e-3": ("VIB", "β = 0.001", replace(OBJECTIVES[REFERENCE], kl_weight=1e-3)),
-    "beta-1e-2": ("VIB", "β = 0.01", replace(OBJECTIVES[REFERENCE], kl_weight=1e-2)),
-    "one-view": (
-        "views", "one radiograph a study", replace(OBJECTIVES[REFERENCE], views=1, image_image_weight=0.0),
-    ),
-    "one-section": (
-        "sections", "findings only", replace(OBJECTIVES[REFERENCE], sections=1, text_text_weight=0.0),
-    ),
-    "csd": ("score", "CSD", replace(OBJECTIVES[REFERENCE], score="csd")),
-    "cosine": ("score", "cosine of the means", replace(OBJECTIVES[REFERENCE], **_COSINE)),
-    "fixed-variance": ("variance", "fixed (σ² = 1)", replace(OBJECTIVES[REFERENCE], learned_variance=False)),
-}  # fmt: skip
+    "beta-0": _objective("VIB", "none (β = 0)", kl_weight=0.0),
+    "beta-1e-3": _objective("VIB", "β = 0.001", kl_weight=1e-3),
+    "beta-1e-2": _objective("VIB", "β = 0.01", kl_weight=1e-2),
+    "one-view": _objective("views", "one radiograph a study", views=1, image_image_weight=0.0),
+    "one-section": _objective("sections", "findings only", sections=1, text_text_weight=0.0),
+    "csd": _objective("score", "CSD", score="csd"),
+    "cosine": _objective("score", "cosine of the means", **_COSINE),
+    "fixed-variance": _objective("variance", "fixed (σ² = 1)", learned_variance=False),
+}
 
 
 @dataclass(frozen=True)
@@ -51,14 +75,24 @@ class Experiment:
 
 
 def comparison(profile: Profile, full: bool = False) -> list[Experiment]:
-    """The five methods on the profile's own seed; with `full` the ablation and the other seeds after them."""
+    """The six methods on the profile's own seed; with `full` on all seeds, and the ablation likewise.
+
+    Methods come before the ablation, one seed after the other, so that what is finished when it is stopped
+    is whole seeds of what matters most.
+    """
     methods = {name: replace(profile, objective=OBJECTIVES[name]) for name in METHODS}
-    runs = [Experiment(Path(name), run) for name, run in methods.items()]
-    if full:
-        for name, (_, _, objective) in ABLATION.items():
-            runs.append(Experiment(Path("ablation") / name, replace(profile, objective=objective)))
-        for seed in MORE_SEEDS:
-            for name, run in methods.items():
+    if not full:
+        return [Experiment(Path(name), run) for name, run in methods.items()]
+    variants = {
+        name: variant.of(profile)
+        for name, variant in ABLATION.items()
+        if profile.encoders.vision in PACKAGED or not variant.from_scratch
+    }
+    runs = []
+    for group, named in (Path(), methods), (Path("ablation"), variants):
+        for seed in (profile.training.seed, *MORE_SEEDS):
+            place = Path() if seed == profile.training.seed else Path(f"seed-{seed}")
+            for name, run in named.items():
                 training = replace(run.training, seed=seed)
-                runs.append(Experiment(Path(f"seed-{seed}") / name, replace(run, training=training)))
+                runs.append(Experiment(place / group / name, replace(run, training=training)))
     return runs

@@ -38,36 +38,43 @@ BINS = 15  # of every calibration error
 
 
 @cache  # of few runs, asked for many times
-def calibrators(validation: Result, gallery: int) -> dict[str, Calibrator]:
+def calibrators(held_out: Result, gallery: int) -> dict[str, Calibrator]:
     """From score to match probability in a gallery of that size, by name in `CALIBRATORS`.
 
-    Fitted on all validation pairs of a run, whose gallery has another size.
+    Fitted on all pairs of a run on held-out studies, whose gallery has another size: the calibration part
+    for what is reported, the validation part itself where a confidence is chosen on it.
     """
-    pairs = validation.scores, validation.truth.matches
+    pairs = held_out.scores, held_out.truth.matches
     fitted = {"platt": Platt.fit(*pairs), "isotonic": Isotonic.fit(*pairs)}
-    sizes = len(validation.truth), gallery
+    sizes = len(held_out.truth), gallery
     return {"before": sigmoid} | {name: ForGallery(f, *sizes) for name, f in fitted.items()}
 
 
-def run_confidences(validation: Result, run: Result, direction: str) -> dict[int, dict[str, np.ndarray]]:
-    """Every confidence of every query of a run, `[N]`, by the K of the R@K to foretell."""
-    platt = calibrators(validation, len(run.truth))["platt"]
+def run_confidences(held_out: Result, run: Result, direction: str) -> dict[int, dict[str, np.ndarray]]:
+    """Every confidence of every query of a run, `[N]`, by the K of the R@K to foretell.
+
+    Probabilities are fitted on `held_out`.
+    """
+    platt = calibrators(held_out, len(run.truth))["platt"]
     scores = TURNS[direction](run.scores)
     return {k: confidences(scores, run.total_variance[direction], platt, k) for k in CUTOFFS}
 
 
-def selective_table(validation: Results, test: Results) -> pd.DataFrame:
+def selective_table(validation: Results, calibration: Results, test: Results) -> pd.DataFrame:
     """Areas under risk–coverage by method, direction, K and confidence, means over the runs.
 
     Columns: `method`, `direction`, `k`, `confidence`; `validation_aurc`; on the test studies `aurc`,
     `excess` (AURC over the oracle's), `augrc`, and the `random` and `oracle` AURC; `chosen`: the method's
     confidence for this direction, the one with the least AURC on validation studies, mean over the K.
+    Nothing is chosen by the calibration studies: the match probability by which validation judges is fitted
+    on validation, that of the test studies on them.
     """
     rows = []
     for method, runs in test.items():
         for direction in TURNS:
-            for before, run in zip(validation[method], runs, strict=True):
-                known, sure = (run_confidences(before, r, direction) for r in (before, run))
+            for before, fitted, run in zip(validation[method], calibration[method], runs, strict=True):
+                known = run_confidences(before, before, direction)
+                sure = run_confidences(fitted, run, direction)
                 for k in CUTOFFS:
                     missed, wrong = (r.ranks[direction] > k for r in (before, run))
                     frame = {"random": random_curve(wrong).aurc, "oracle": oracle_curve(wrong).aurc}
@@ -95,7 +102,7 @@ def chosen_confidences(table: pd.DataFrame) -> dict[tuple[str, str], str]:
     return dict(zip(zip(rows["method"], rows["direction"], strict=True), rows["confidence"], strict=True))
 
 
-def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
+def area_table(calibration: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
     """AURC with the chosen confidences, by method, with intervals and the paper's numbers beside.
 
     Columns: `direction`, `k`, `confidence`, those of `evaluation.resampling.compare`, the mean `random` and
@@ -104,7 +111,7 @@ def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str],
     parts = {}
     for direction in TURNS:
         sure = {
-            method: [run_confidences(v, r, direction) for v, r in zip(validation[method], runs, strict=True)]
+            method: [run_confidences(c, r, direction) for c, r in zip(calibration[method], runs, strict=True)]
             for method, runs in test.items()
         }
         for k in CUTOFFS:
@@ -131,7 +138,7 @@ def area_table(validation: Results, test: Results, chosen: dict[tuple[str, str],
     return table.assign(reported=beside("figure2", table["method"], [f"AURC_R@{k}" for k in table["k"]]))
 
 
-def curve_table(validation: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
+def curve_table(calibration: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
     """Risk–coverage curves of each method's first run by its chosen confidence, at 1, 2 … 100 % coverage.
 
     Columns: `direction`, `k`, `method` (also `random` and `oracle`, the reference's), `coverage`, `risk`.
@@ -140,7 +147,7 @@ def curve_table(validation: Results, test: Results, chosen: dict[tuple[str, str]
     shares = np.arange(1, 101)
     for direction in TURNS:
         for method, runs in test.items():
-            sure = run_confidences(validation[method][0], runs[0], direction)
+            sure = run_confidences(calibration[method][0], runs[0], direction)
             for k in CUTOFFS:
                 wrong = runs[0].ranks[direction] > k
                 curves = {method: risk_coverage(sure[k][chosen[method, direction]], wrong)}
@@ -179,8 +186,8 @@ def diagram_table(cases: pd.DataFrame) -> pd.DataFrame:
     return pd.concat(parts, ignore_index=True)
 
 
-def calibration_table(validation: Results, test: Results) -> pd.DataFrame:
-    """Calibration errors before and after a fit on validation pairs, by method, means over the runs.
+def calibration_table(calibration: Results, test: Results) -> pd.DataFrame:
+    """Calibration errors before and after a fit on the calibration studies' pairs, means over the runs.
 
     Columns: `method`, `level` and `calibrator` as in `match_probabilities`, `cases`, `matches` (their share),
     `p` (mean probability), `ece` (15 bins of equal width), `ece_bias` (what right probabilities would show by
@@ -189,8 +196,8 @@ def calibration_table(validation: Results, test: Results) -> pd.DataFrame:
     """
     rows = []
     for method, runs in test.items():
-        for before, run in zip(validation[method], runs, strict=True):
-            table = match_probabilities(run, calibrators(before, len(run.truth)))
+        for fitted, run in zip(calibration[method], runs, strict=True):
+            table = match_probabilities(run, calibrators(fitted, len(run.truth)))
             for (level, name), cases in table.groupby(["level", "calibrator"], sort=False):
                 p, y = cases["p"].to_numpy(), cases["y"].to_numpy()
                 share = y.mean()

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 import numpy as np
 import pandas as pd
 
@@ -14,7 +16,7 @@ from medprobclip.evaluation.many_to_many import (
     precisions_at,
     r_precisions,
 )
-from medprobclip.evaluation.resampling import compare, resampled, resampled_means, summaries
+from medprobclip.evaluation.resampling import resampled, resampled_means, summaries
 from medprobclip.evaluation.retrieval import (
     CUTOFFS,
     TURNS,
@@ -22,50 +24,83 @@ from medprobclip.evaluation.retrieval import (
     chance_recall_at,
     expected_recall_at,
 )
+from medprobclip.paper.tables.hubs import HUB_K
 from medprobclip.paper.tables.reported import beside
 from medprobclip.paper.tables.scored_runs import Results, reference_of, stacked
 from medprobclip.similarity import SCORES
 
-HUB_K = 10  # first places that are counted for hubs
+OWN, BANK = "own", "bank"  # the score as trained, and less the bank's term (`evaluation.hubs`)
+Drawn = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]  # by method: a number a run, and paired draws
 
 
-def recall_table(results: Results) -> pd.DataFrame:
+def recall_table(results: Results, less_hubs: Results) -> pd.DataFrame:
     """Table 1: recall both ways, RSUM and median rank, by method, with the paper's numbers beside.
 
-    Columns: `direction`, `metric`, those of `evaluation.resampling.compare` (percent; ranks for the median
-    rank), and `reported`. Rows `random` (expected of a random order, exact) and `ceiling` (expected of a
-    perfect reader of the simulated radiographs) have a value only.
+    Columns: `direction`, `metric`, `score` (`own`; `bank`, of `less_hubs`), those of
+    `evaluation.resampling.compare` (percent; ranks for the median rank), and `reported`. The difference of a
+    row `bank` is from the method's own score, that of the others from the reference. Rows `random` (expected
+    of a random order, exact) and `ceiling` (expected of a perfect reader of the simulated radiographs) have
+    a value only.
     """
     own = reference_of(results)
     truth = results[own][0].truth
-    parts, hits, sums = {}, dict.fromkeys(results, 0.0), {"random": 0.0, "ceiling": 0.0}
+    scored, sums = {OWN: results, BANK: less_hubs}, {"random": 0.0, "ceiling": 0.0}
+    parts, hits = {}, {score: dict.fromkeys(of, 0.0) for score, of in scored.items()}
     for direction, turn in TURNS.items():
-        ranks = {name: np.stack([run.ranks[direction] for run in runs]) for name, runs in results.items()}
+        ranks = {
+            score: {name: np.stack([run.ranks[direction] for run in runs]) for name, runs in of.items()}
+            for score, of in scored.items()
+        }
         matches, reader = turn(truth.matches), turn(truth.reader)
         for k in CUTOFFS:
-            values = {name: 100.0 * (of <= k) for name, of in ranks.items()}
+            values = {
+                score: {name: 100.0 * (r <= k) for name, r in of.items()} for score, of in ranks.items()
+            }
             lines = {
                 "random": chance_recall_at(matches, k),
                 "ceiling": expected_recall_at(reader, matches, k),
             }
-            hits = {name: hits[name] + of for name, of in values.items()}
+            hits = {s: {name: hits[s][name] + v for name, v in of.items()} for s, of in values.items()}
             sums = {name: sums[name] + value for name, value in lines.items()}
-            parts[direction, f"R@{k}"] = _with_lines(compare(values, own), lines)
-        parts[direction, "median rank"] = _medians(ranks, own)
-    parts["both", "RSUM"] = _with_lines(compare(hits, own), sums)
+            parts[direction, f"R@{k}"] = _with_lines(_by_score(_means, values, own), lines)
+        parts[direction, "median rank"] = _by_score(_medians, ranks, own)
+    parts["both", "RSUM"] = _with_lines(_by_score(_means, hits, own), sums)
     table = stacked(parts, "direction", "metric")
     both = table["direction"] == "both"
     metrics = table["metric"].where(both, table["direction"] + "_" + table["metric"])
-    return table.assign(reported=beside("table1", table["method"], metrics))
+    reported = beside("table1", table["method"], metrics)
+    return table.assign(reported=np.where(table["score"] != BANK, reported, np.nan))
 
 
-def _medians(ranks: dict[str, np.ndarray], reference: str) -> pd.DataFrame:
-    """As `compare`, for the median of ranks `[S, N]`."""
+def _by_score(
+    drawn: Callable[[dict[str, np.ndarray]], Drawn], values: dict[str, dict[str, np.ndarray]], reference: str
+) -> pd.DataFrame:
+    """The methods by their own score, beside the reference; each with the bank's, beside itself."""
+    (runs, draws), (bank_runs, bank_draws) = drawn(values[OWN]), drawn(values[BANK])
+    parts = {OWN: summaries(runs, draws, reference)}
+    rows = [
+        summaries({name: runs[name], BANK: of}, {name: draws[name], BANK: bank_draws[name]}, name)
+        .iloc[1:]
+        .assign(method=name)
+        for name, of in bank_runs.items()
+    ]
+    parts[BANK] = pd.concat(rows, ignore_index=True)
+    return stacked(parts, "score")
+
+
+def _means(values: dict[str, np.ndarray]) -> Drawn:
+    """Of per-query values `[S, N]`. Own and bank have equal salts: the same runs are drawn of both."""
+    draws = {name: resampled_means(v, salt) for salt, (name, v) in enumerate(values.items())}
+    return {name: v.mean(1) for name, v in values.items()}, draws
+
+
+def _medians(ranks: dict[str, np.ndarray]) -> Drawn:
+    """Of ranks `[S, N]`."""
     draws = {
         name: resampled(lambda run, rows, r=r: np.median(r[run][rows], axis=1), *r.shape, salt)
         for salt, (name, r) in enumerate(ranks.items())
     }
-    return summaries({name: np.median(r, axis=1) for name, r in ranks.items()}, draws, reference)
+    return {name: np.median(r, axis=1) for name, r in ranks.items()}, draws
 
 
 def _with_lines(table: pd.DataFrame, lines: dict[str, float]) -> pd.DataFrame:
@@ -74,7 +109,7 @@ def _with_lines(table: pd.DataFrame, lines: dict[str, float]) -> pd.DataFrame:
     return pd.concat([table, below], ignore_index=True)
 
 
-def many_to_many_table(results: Results) -> pd.DataFrame:
+def many_to_many_table(results: Results, less_hubs: Results) -> pd.DataFrame:
     """Retrieval when every study with the same expert coding answers the query, by method.
 
     Columns as `recall_table` without `reported`, in percent. mAP@R, R-Precision, P@5 and P@10 count studies
@@ -85,7 +120,7 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
     plausible share.
     """
     own = reference_of(results)
-    truth = results[own][0].truth
+    truth, scored = results[own][0].truth, {OWN: results, BANK: less_hubs}
     metrics = {
         "mAP@R": (average_precisions, truth.relevant),
         "R-Precision": (r_precisions, truth.relevant),
@@ -100,49 +135,58 @@ def many_to_many_table(results: Results) -> pd.DataFrame:
         for metric, (measure, answers, *k) in metrics.items():
             asked = turn(answers), *k
             values = {
-                name: np.stack([100 * measure(turn(run.scores), *asked) for run in runs])
-                for name, runs in results.items()
+                score: {
+                    name: np.stack([100 * measure(turn(run.scores), *asked) for run in runs])
+                    for name, runs in of.items()
+                }
+                for score, of in scored.items()
             }
             lines = {
                 "random": 100 * measure(constant, *asked).mean(),
                 "ceiling": 100 * measure(turn(truth.reader), *asked).mean(),
             }
-            parts[direction, metric] = _with_lines(compare(values, own), lines)
-        parts[direction, "plausible share"] = _plausible_shares(results, direction)
+            parts[direction, metric] = _with_lines(_by_score(_means, values, own), lines)
+        errors = {score: _errors(of, turn) for score, of in scored.items()}
+        chance = 100 * float(np.mean([e.chance_share for e in errors[OWN][own]]))
+        shares = _by_score(_plausible_shares, errors, own)
+        parts[direction, "plausible share"] = _with_lines(shares, {"random": chance})
     return stacked(parts, "direction", "metric")
 
 
-def _plausible_shares(results: Results, direction: str) -> pd.DataFrame:
-    """Share of wrong first answers that are plausible, percent, and the reference's by chance below."""
-    turn, own = TURNS[direction], reference_of(results)
-    errors = {
+def _errors(results: Results, turn: Callable[[np.ndarray], np.ndarray]) -> dict[str, list]:
+    """Which first answers are wrong, and which of these plausible, by method and run."""
+    return {
         name: [plausible_errors(turn(r.scores), turn(r.truth.matches), turn(r.truth.relevant)) for r in runs]
         for name, runs in results.items()
     }
-    shares = {name: np.array([100 * e.share for e in of]) for name, of in errors.items()}
+
+
+def _plausible_shares(errors: dict[str, list]) -> Drawn:
+    """Share of wrong first answers that are plausible, percent."""
     draws = {  # a ratio of two means over the same drawn queries and runs
         name: 100
         * resampled_means(np.stack([e.plausible for e in of]), salt)
         / resampled_means(np.stack([e.wrong for e in of]), salt)
         for salt, (name, of) in enumerate(errors.items())
     }
-    chance = 100 * float(np.mean([e.chance_share for e in errors[own]]))
-    return _with_lines(summaries(shares, draws, own), {"random": chance})
+    return {name: np.array([100 * e.share for e in of]) for name, of in errors.items()}, draws
 
 
-def hub_table(results: Results) -> pd.DataFrame:
-    """How unevenly gallery items are found: by each method's own score, and by each score of the reference.
+def hub_table(results: Results, less_hubs: Results) -> pd.DataFrame:
+    """How unevenly gallery items are found: by each method's scores, and by each score of the reference.
 
-    Columns: `direction`, `kind` ("method": its own score; "score": the reference's Gaussians scored
-    otherwise), `name`, `skew` of how often an item is among the first 10 of a query, `orphans` (percent of
-    items that never are), each a mean over the runs with its `_least` and `_most`. Kind "random": the
-    expectation if every item were found equally likely.
+    Columns: `direction`, `kind` ("method": its own score; "bank": the same less the bank's term, of
+    `less_hubs`; "score": the reference's Gaussians scored otherwise), `name`, `skew` of how often an item is
+    among the first 10 of a query, `orphans` (percent of items that never are), each a mean over the runs
+    with its `_least` and `_most`. Kind "random": the expectation if every item were found equally likely.
     """
     rows, own = [], results[reference_of(results)]
     n = len(own[0].truth)
     for direction, turn in TURNS.items():
         for name, runs in results.items():
             rows.append(_hubs("method", name, direction, [turn(r.scores) for r in runs]))
+        for name, runs in less_hubs.items():
+            rows.append(_hubs("bank", name, direction, [turn(r.scores) for r in runs]))
         for name, score in SCORES.items():
             scored = [turn(score(r.embeddings.image, r.embeddings.report).numpy()) for r in own]
             rows.append(_hubs("score", name, direction, scored))

@@ -23,7 +23,8 @@ from medprobclip.model import MedProbCLIPModel
 from medprobclip.paper.tables.reliability import calibrators
 from medprobclip.paper.tables.scored_runs import Result, Results
 from medprobclip.support.files import write_json
-from medprobclip.training.runs import file_hash, load_run, open_table
+from medprobclip.support.threads import pinned_threads
+from medprobclip.training.runs import file_hash, load_run, open_table, run_threads
 
 K = 10  # of the recall, and of the errors behind AURC
 # What the kept rows are computed by, besides the model: a change measures them anew.
@@ -36,7 +37,7 @@ CODE = (
 
 
 def robustness_table(
-    validation: Results, test: Results, csv: Path, chosen: dict[tuple[str, str], str]
+    calibration: Results, test: Results, csv: Path, chosen: dict[tuple[str, str], str]
 ) -> pd.DataFrame:
     """The first run of each method on the test radiographs with every corruption, and without (severity 0).
 
@@ -49,7 +50,7 @@ def robustness_table(
     What is measured is kept in each run's folder, corruption by corruption, and read back as long as the run,
     its embeddings, the confidence and the corruption are unchanged.
     """
-    faults = [Fault(m, validation[m][0], runs[0], chosen[m, "i2t"]) for m, runs in test.items()]
+    faults = [Fault(m, calibration[m][0], runs[0], chosen[m, "i2t"]) for m, runs in test.items()]
     studies, models, images = faults[0].run.truth.studies, {}, None
     rows = []
     for name in tqdm(("none", *CORRUPTIONS), "corruptions", unit="corruption"):
@@ -64,7 +65,8 @@ def robustness_table(
                 images if severity == 0 else corrupt(images, name, severity, studies["study_id"].tolist())
             )
             for fault in waiting:
-                row = fault.measure(models[fault.method], torch.from_numpy(faulty))
+                with pinned_threads(fault.threads):
+                    row = fault.measure(models[fault.method], torch.from_numpy(faulty))
                 measured[fault.method].append({"corruption": name, "severity": severity, **row})
         for fault in waiting:
             write_json(fault.path(name), {"source": fault.source(name), "rows": measured[fault.method]})
@@ -89,12 +91,17 @@ def reference_radiographs(studies: pd.DataFrame, csv: Path, size: int) -> np.nda
 
 @dataclass(frozen=True, eq=False)
 class Fault:
-    """One method under every corruption: its run on validation and test studies, its confidence."""
+    """One method under every corruption: its run on calibration and test studies, its confidence."""
 
     method: str
-    before: Result
+    fitted: Result
     run: Result
     confidence: str
+
+    @property
+    def threads(self) -> int | None:
+        """With how many the run was trained, so that its embeddings repeat themselves."""
+        return run_threads(self.run.folder)
 
     def path(self, corruption: str) -> Path:
         """Where the rows of a corruption are kept."""
@@ -103,6 +110,8 @@ class Fault:
     def source(self, corruption: str) -> dict[str, str]:
         """What they depend on: checkpoint, studies, confidence, and how the fault is made and measured."""
         source = Embeddings.source_of(self.run.folder / "embeddings.safetensors") or {}
+        fitted = Embeddings.source_of(self.fitted.folder / "embeddings-calibrate.safetensors") or {}
+        source["calibration_data"] = fitted.get("test_data")
         code = " ".join(file_hash(Path(__file__).parents[2] / name) for name in CODE)
         return {**source, "corruption": corruption, "confidence": self.confidence, "code": code}
 
@@ -119,7 +128,7 @@ class Fault:
         faulty = replace(self.run, embeddings=embeddings, scores=embeddings.scores(model))
         config = BootstrapConfig()
         rows = drawn_queries(len(own), config)
-        platt = calibrators(self.before, len(own))["platt"]
+        platt = calibrators(self.fitted, len(own))["platt"]
         sure = confidences(faulty.scores, faulty.total_variance["i2t"], platt, K)[self.confidence]
         recall = 100.0 * np.mean([ranks <= K for ranks in faulty.ranks.values()], axis=0)
         wrong = faulty.ranks["i2t"] > K

@@ -78,7 +78,7 @@ Results = dict[str, list[Result]]  # of each method or variant, one a seed
 
 
 def load_methods(runs: Path, profile: Profile, csv: Path, objective: str = REFERENCE) -> Results:
-    """Every finished run of the five methods on a held-out table, by method, the profile's own seed first.
+    """Every finished run of the six methods on a held-out table, by method, the profile's own seed first.
 
     `runs` is the profile's folder of runs. Methods without a finished run are left out; while the reference
     has none, there is nothing to compare with and only `objective` is loaded. Raises TrainingError when that
@@ -91,12 +91,12 @@ def load_methods(runs: Path, profile: Profile, csv: Path, objective: str = REFER
 
 
 def load_ablation(runs: Path, profile: Profile, csv: Path) -> Results:
-    """The reference and every finished variant of the ablation, one run each.
+    """The reference and every finished variant of the ablation, the profile's own seed first.
 
     Raises as `load_methods`, and TrainingError without the reference.
     """
-    wanted = [Path(REFERENCE), *(Path("ablation") / name for name in ABLATION)]
-    experiments = [e for e in comparison(profile, full=True) if e.folder in wanted]
+    wanted = {REFERENCE, *ABLATION}
+    experiments = [e for e in comparison(profile, full=True) if e.folder.name in wanted]
     if not is_finished(runs / REFERENCE):
         experiments = experiments[:1]  # the reference
     return _load(runs, experiments, csv)

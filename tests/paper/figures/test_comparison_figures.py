@@ -16,13 +16,17 @@ from drawn import (
     legend_of,
     points,
     titles,
+    with_bank,
     written,
 )
 from matplotlib.figure import Figure
 
 from medprobclip.data.chexpert import FINDINGS
 from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
+from medprobclip.paper.figures import plots
 from medprobclip.paper.figures.catalogue import ablation, hubs, many_to_many, table_1, table_2
+from medprobclip.paper.figures.methods import METHOD_COLOURS
+from medprobclip.paper.figures.retrieval import BANK_ABOVE
 from medprobclip.paper.tables.ablation import variant_labels
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE
 from medprobclip.paper.tables.reported import reported
@@ -32,12 +36,13 @@ pytestmark = pytest.mark.filterwarnings("error")
 ALL, ALONE, CONTROL = tuple(METHODS), (REFERENCE,), ("clip",)
 drawn = cache(lambda figure, rows, methods: figure(rows(methods)))
 RECALLS = [f"R@{k}" for k in CUTOFFS]
+BANK = "less the bank's term (hollow: the difference from the own score may be 0)"
 
 
-def panel_rows(table: pd.DataFrame, direction: str, metric: str) -> pd.DataFrame:
-    """The methods of one panel in the order of the table."""
+def panel_rows(table: pd.DataFrame, direction: str, metric: str, score: str = "own") -> pd.DataFrame:
+    """The methods of one panel by one score in the order of the table."""
     of = (table["direction"] == direction) & (table["metric"] == metric)
-    return table[of & table["method"].isin(METHODS)]
+    return table[of & (table["score"] == score)]
 
 
 def framed(rows: pd.DataFrame, direction: str, metric: str, **references: float) -> pd.DataFrame:
@@ -52,27 +57,36 @@ def recall_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
     for base, direction in zip((1.0, 1.4), DIRECTIONS, strict=True):
         for metric, times in zip(RECALLS, (1, 5, 10, 35), strict=True):
             rows = compared(by_method(base * times, 0.4 * times, methods), 0.5 * times)
+            rows = with_bank(rows, 0.3 * times, 0.5 * times)
             parts.append(framed(rows, direction, metric, random=0.2 * times, ceiling=50 + times))
-        parts.append(framed(compared(by_method(150 * base, 40, methods), 20), direction, "median rank"))
-    rows = compared(by_method(120, 11, methods), 12)
+        rows = with_bank(compared(by_method(150 * base, 40, methods), 20), -15, 20)
+        parts.append(framed(rows, direction, "median rank"))
+    rows = with_bank(compared(by_method(120, 11, methods), 12), 9, 12)
     table = pd.concat([*parts, framed(rows, "both", "RSUM", random=50, ceiling=527)], ignore_index=True)
     paper = reported("table1")
     keys = [
         (method, metric if direction == "both" else f"{direction}_{metric}")
         for direction, metric, method in table[["direction", "metric", "method"]].itertuples(index=False)
     ]
-    return table.assign(reported=[paper.get(key, np.nan) for key in keys])
+    numbers = pd.Series([paper.get(key, np.nan) for key in keys])
+    return table.assign(reported=numbers.where(table["score"] != "bank"))
 
 
 def assert_panel(ax: plt.Axes, table: pd.DataFrame, direction: str, metric: str) -> None:
-    """Points, intervals, hollow points and dashes are those of the table."""
+    """Points, diamonds, intervals, hollow marks and dashes are those of the table."""
     rows = panel_rows(table, direction, metric)
     assert [x for x, *_ in points(ax)] == rows["value"].tolist()
     assert [y for _, y, _ in points(ax)] == list(range(len(rows)))
     np.testing.assert_allclose(bars(ax), rows[["low", "high"]])
-    if "difference_low" in rows:
-        same = (rows["difference_low"] <= 0) & (rows["difference_high"] >= 0)
-        assert [hollow for *_, hollow in points(ax)] == same.tolist()
+    same = (rows["difference_low"] <= 0) & (rows["difference_high"] >= 0)
+    assert [hollow for *_, hollow in points(ax)] == same.tolist()
+    bank = panel_rows(table, direction, metric, "bank")
+    same = (bank["difference_low"] <= 0) & (bank["difference_high"] >= 0)
+    heights = [y - BANK_ABOVE for y in range(len(bank))]
+    assert points(ax, "D") == list(zip(bank["value"], heights, same, strict=True))
+    np.testing.assert_allclose(bars(ax, BANK_ABOVE), bank[["low", "high"]])
+    colours = [line.get_color() for line in ax.get_lines() if line.get_marker() == "D"]
+    assert colours == [METHOD_COLOURS[name] for name in bank["method"]]
     of = (table["direction"] == direction) & (table["metric"] == metric)
     assert dashes(ax) == sorted(table[of & table["method"].isin(["random", "ceiling"])]["value"])
 
@@ -106,7 +120,8 @@ def test_table_1_can_be_read():
     for ax in (each.axes[0], each.axes[5], both.axes[0]):
         assert labels_of(ax) == list(METHODS.values())
     named = legend_of(figure)
-    assert len(named) == len(set(named)) == 6
+    assert len(named) == len(set(named)) == 7
+    assert BANK in named
 
 
 def many_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
@@ -114,11 +129,10 @@ def many_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
     parts = []
     for base, direction in zip((14.0, 18.0), DIRECTIONS, strict=True):
         for metric in ("mAP@R", "R-Precision", "P@5", "P@10", "nDCG@10"):
-            rows = compared(by_method(base, 1.2, methods), 1.5)
+            rows = with_bank(compared(by_method(base, 1.2, methods), 1.5), 0.9, 1.5)
             parts.append(framed(rows, direction, metric, random=5.0, ceiling=88.0))
-        parts.append(
-            framed(compared(by_method(base, 3, methods), 2), direction, "plausible share", random=13.0)
-        )
+        rows = with_bank(compared(by_method(base, 3, methods), 2), -1.5, 2)
+        parts.append(framed(rows, direction, "plausible share", random=13.0))
     return pd.concat(parts, ignore_index=True)
 
 
@@ -131,18 +145,34 @@ def test_many_to_many_draws_the_table(methods):
         assert_panel(ax, table, direction, metric)
     assert titles(figure.axes)[:2] == ["mAP@R, %", "R-Precision, %"]
     assert titles(figure.axes)[5:] == ["wrong first answers\ncoded alike, %", *[""] * 6]
-    assert len(legend_of(figure)) == len(set(legend_of(figure))) == 4
+    assert len(legend_of(figure)) == len(set(legend_of(figure))) == 5
+    assert BANK in legend_of(figure)
 
 
 def test_many_to_many_can_be_read():
     assert_readable(drawn(many_to_many, many_rows, ALL))
 
 
+@pytest.mark.parametrize("of", [(table_1, recall_rows), (many_to_many, many_rows)], ids=["recall", "many"])
+def test_diamonds_stand_between_the_rows_of_their_method_and_the_one_before(of):
+    """Some are hollow and some are filled: which, is of the difference from the own score."""
+    assert 0 < BANK_ABOVE < 0.5
+    draw, rows = of
+    figure = drawn(draw, rows, ALL)
+    hollow = [mark for ax in figure.findobj(plt.Axes) for *_, mark in points(ax, "D")]
+    assert 0 < sum(hollow) < len(hollow) == 5 * len({*figure.findobj(plt.Axes)})
+    for ax in figure.findobj(plt.Axes):
+        top, bottom = sorted(ax.get_ylim())
+        assert top < -BANK_ABOVE
+        assert bottom > 4
+
+
 def hub_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
     """As `tables.retrieval.hub_table`."""
     rows = []
     for direction in DIRECTIONS:
-        names = [("method", name) for name in methods] + [("score", name) for name in SCORES]
+        names = [(kind, name) for kind in ("method", "bank") for name in methods]
+        names += [("score", name) for name in SCORES]
         for i, (kind, name) in enumerate(names):
             skew, orphans = 2.0 + i, 20.0 + 5 * i
             row = {"direction": direction, "kind": kind, "name": name, "skew": skew, "orphans": orphans}
@@ -162,11 +192,17 @@ def test_hubs_draw_the_table(methods):
         assert written(ax) == [f"{orphans:.0f} %" for orphans in rows["orphans"]]
         assert dashes(ax) == [0.3]
         assert ax.get_xlim()[0] == 0
+        between = [line.get_ydata()[0] for line in ax.get_lines() if line.get_color() == plots.GRID]
+        assert between == [len(methods) - 0.5, 2 * len(methods) - 0.5]  # of three groups
+        colours = [line.get_color() for line in ax.get_lines() if line.get_marker() == "o"]
+        own = [METHOD_COLOURS[name] for name in methods]
+        assert colours == own + own + [plots.INK] * len(SCORES)
     labels = labels_of(figure.axes[0])
-    assert labels[: len(methods)] == [METHODS[name] for name in methods]
-    assert len(set(labels)) == len(labels) == len(methods) + len(SCORES)
+    own = [METHODS[name] for name in methods]
+    assert labels[: 2 * len(methods)] == own + [f"{label}, less the bank's term" for label in own]
+    assert len(set(labels)) == len(labels) == 2 * len(methods) + len(SCORES)
     assert not any("_" in label for label in labels)
-    assert f"below {METHODS[methods[0]]}'s Gaussians" in figure.get_supxlabel()
+    assert f"the Gaussians of {METHODS[methods[0]]} scored otherwise" in figure.get_supxlabel()
 
 
 def test_hubs_can_be_read():
@@ -220,13 +256,15 @@ def test_table_2_can_be_read():
 
 def ablation_rows(variants: tuple[str, ...] = tuple(ABLATION)) -> pd.DataFrame:
     """As `tables.ablation.ablation_table`: the rescored variants have no AURC."""
-    said = {REFERENCE: ("", METHODS[REFERENCE])} | {name: ABLATION[name][:2] for name in variants}
+    said = {REFERENCE: ("", METHODS[REFERENCE])} | {
+        name: (ABLATION[name].part, ABLATION[name].change) for name in variants
+    }
     said |= {"rescored-csd": ("score, after training", "CSD")}
     said |= {"rescored-cosine": ("score, after training", "cosine of the means")}
     parts = []
     for metric, start, step in (("RSUM", 119.0, 5.0), ("mAP@R", 14.0, 0.5), ("AURC", 0.8, 0.01)):
         names = [name for name in said if metric != "AURC" or not name.startswith("rescored")]
-        rows = compared(by_method(start, step, tuple(names)), 3 * step, seeds=1)
+        rows = compared(by_method(start, step, tuple(names)), 3 * step)
         rows["part"], rows["change"] = zip(*(said[name] for name in names), strict=True)
         parts.append(rows.assign(metric=metric))
     return pd.concat(parts, ignore_index=True)
@@ -244,6 +282,9 @@ def test_ablation_draws_the_table_and_keeps_rows_without_a_value(variants):
         if "difference_low" in rows:
             same = (rows["difference_low"] <= 0) & (rows["difference_high"] >= 0)
             assert [hollow for *_, hollow in points(ax)] == same.tolist()
+        marks = [line.get_xdata().tolist() for line in ax.get_lines() if line.get_marker() == "|"]
+        seeds = [of for of in marks if len(of) == 2]  # ends of bars stand alone
+        assert seeds == rows[["least", "most"]].values.tolist()
         (band,) = ax.patches
         assert [band.get_x(), band.get_x() + band.get_width()] == pytest.approx(rows.iloc[0][["low", "high"]])
         assert ax.get_yticks().tolist() == list(range(len(labels)))
@@ -261,7 +302,9 @@ def test_ablation_can_be_read():
     figure = ablation(table, variant_labels(table))
     assert_readable(figure)
     assert titles(figure.axes) == ["RSUM, of 800", "mAP@R, %, coded alike", "AURC at R@10, less is better"]
-    assert len(legend_of(figure)) == len(set(legend_of(figure))) == 2
+    named = legend_of(figure)
+    assert len(named) == len(set(named)) == 3
+    assert "least and most of the seeds" in named
 
 
 @pytest.fixture(autouse=True)

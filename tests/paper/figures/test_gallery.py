@@ -25,15 +25,23 @@ def test_every_figure_has_a_place_with_caption_and_paper_label():
     assert set(CLAIMS) <= set(FIGURES)
 
 
-def test_claims_are_worded_as_the_intervals_are():
+def claimed_rows() -> pd.DataFrame:
+    """RSUM of four methods, and two of them less the bank's term, as `recall_table` has them."""
     rows = {
-        "method": ["medprobclip", "clip", "cxr-clip", "pcme++", "random"],
-        "value": [100.0, 90.0, 99.0, 120.0, 7.0], "low": 1.0, "high": 200.0,
-        "difference": [None, -10.0, -1.0, 20.0, None], "difference_low": [None, -12.0, -3.0, 15.0, None],
-        "difference_high": [None, -8.0, 1.0, 25.0, None], "p": [None, 0.001, 0.4, 0.002, None],
-        "direction": "both", "metric": "RSUM", "seeds": [2, 3, 2, 2, None],
+        "method": ["medprobclip", "clip", "cxr-clip", "pcme++", "medprobclip", "clip", "random", "ceiling"],
+        "score": [*["own"] * 4, *["bank"] * 2, None, None],
+        "value": [100.0, 90.0, 99.0, 120.0, 104.0, 88.0, 7.0, 400.0], "low": 1.0, "high": 200.0,
+        "difference": [None, -10.0, -1.0, 20.0, 4.0, -2.0, None, None],
+        "difference_low": [None, -12.0, -3.0, 15.0, -1.0, -2.5, None, None],
+        "difference_high": [None, -8.0, 1.0, 25.0, 9.0, -1.5, None, None],
+        "p": [None, 0.001, 0.4, 0.002, 0.1, 0.01, None, None],
+        "direction": "both", "metric": "RSUM", "seeds": [2, 3, 2, 2, 2, 3, None, None],
     }  # fmt: skip
-    seeds, first, *_ = CLAIMS["table_1"](pd.DataFrame(rows))
+    return pd.DataFrame(rows)
+
+
+def test_claims_are_worded_as_the_intervals_are():
+    seeds, first, *_ = CLAIMS["table_1"](claimed_rows())
     assert seeds == "seeds trained: MedProbCLIP 2, CLIP 3, CXR-CLIP 2, PCME++ 2, MedProbCLIP-soft 0"
     said = first.splitlines()
     assert said[0] == "RSUM"
@@ -42,8 +50,42 @@ def test_claims_are_worded_as_the_intervals_are():
     assert "CXR-CLIP: 99, no difference shown: -1 [-3, +1]" in said[3]
     assert "PCME++: 120, more: +20 [+15, +25]" in said[4]
     assert len(said) == 5
-    alone, *_ = CLAIMS["table_1"](pd.DataFrame(rows | {"seeds": 1}))
+    alone, *_ = CLAIMS["table_1"](claimed_rows().assign(seeds=1))
     assert alone.endswith(ONE_SEED)
+
+
+def test_claims_tell_the_share_of_the_ceiling_by_the_own_score():
+    *_, shares, _ = CLAIMS["table_1"](claimed_rows())
+    assert [line.strip() for line in shares.splitlines()][1:] == [
+        "RSUM (ceiling 400.0): MedProbCLIP 25, CLIP 22, CXR-CLIP 25, PCME++ 30",
+    ]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("name", "metric", "unit"), [("table_1", "RSUM", ""), ("many_to_many", "mAP@R", " %")]
+)
+def test_claims_tell_each_method_with_the_bank_beside_itself(name, metric, unit):
+    table = claimed_rows().assign(metric=metric, direction="i2t" if unit else "both")
+    *_, less = CLAIMS[name](table)
+    said = [line.strip() for line in less.splitlines()]
+    assert said[1].endswith(metric)
+    assert said[1].startswith("image to text" if unit else metric)
+    assert said[2:] == [f"MedProbCLIP: 104{unit}, +4 [-1, +9]", f"CLIP: 88{unit}, -2 [-2.5, -1.5]"]
+
+
+def test_hubs_are_told_before_and_after():
+    rows = [
+        ("i2t", "method", 2.5, 30.0), ("i2t", "bank", 1.25, 10.4), ("i2t", "score", 9.0, 90.0),
+        ("i2t", "random", 0.3, 0.1), ("t2i", "method", 3.0, 40.0), ("t2i", "bank", 2.0, 20.0),
+    ]  # fmt: skip
+    table = pd.DataFrame(rows, columns=["direction", "kind", "skew", "orphans"])
+    names = {"method": "clip", "bank": "clip", "score": "kl", "random": "random"}
+    said = list(CLAIMS["hubs"](table.assign(name=table["kind"].map(names))))
+    assert [text.split(",")[0] for text in said] == ["image to text", "text to image"]
+    assert [text.splitlines()[1:] for text in said] == [
+        ["  CLIP: skew 2.50 -> 1.25, 30 % -> 10 %"],
+        ["  CLIP: skew 3.00 -> 2.00, 40 % -> 20 %"],
+    ]
 
 
 def test_robustness_is_told_beside_the_faultless():

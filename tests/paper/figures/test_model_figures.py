@@ -14,6 +14,7 @@ from medprobclip.paper.figures.model import (
     uncertainty_and_sharing,
     untrained_similarity,
 )
+from medprobclip.simulator.school import KINDS
 
 pytestmark = pytest.mark.filterwarnings("error")
 
@@ -96,8 +97,9 @@ def test_scaling_says_that_memory_is_not_known():
 
 def test_readability_shows_every_kind_with_its_count_and_verdict():
     table = pd.DataFrame({
-        "kind": ["effusion", "nodule", "scar"], "auroc": [0.95, 0.7, np.nan], "low": [0.9, 0.6, np.nan],
-        "high": [0.99, 0.8, np.nan], "positives": [40, 12, 1], "verdict": ["readable", "small", "subtle"],
+        "kind": ["effusion", "nodule", "scar"], "pa": [0.93, 0.71, np.nan], "lateral": [0.9, 0.55, np.nan],
+        "both": [0.95, 0.7, np.nan], "low": [0.9, 0.6, np.nan], "high": [0.99, 0.8, np.nan],
+        "positives": [40, 12, 1], "verdict": ["readable", "small", "subtle"],
     })  # fmt: skip
     figure = readability(table, 0.75)
     ax = figure.axes[0]
@@ -106,8 +108,30 @@ def test_readability_shows_every_kind_with_its_count_and_verdict():
     assert labels_of(counts) == ["40", "12", "1"]
     drawn = [(c.lines[0].get_xdata()[0], c.lines[0].get_ydata()[0]) for c in ax.containers]
     assert drawn[:2] == [(0.95, 0), (0.7, 1)]
+    ends = [c.lines[2][0].get_segments()[0][:, 0].tolist() for c in ax.containers[:2]]
+    np.testing.assert_allclose(ends, [[0.9, 0.99], [0.6, 0.8]])
+    for marker, view in {"|": "pa", "x": "lateral"}.items():
+        (line,) = [line for line in ax.get_lines() if line.get_label() == f"{view} film alone"]
+        assert (line.get_marker(), line.get_linestyle()) == (marker, "None")
+        np.testing.assert_array_equal(line.get_xdata(), table[view])
+        assert line.get_ydata().tolist() == [0, 1, 2]
     assert {"readable", "hard: small", "limit, 0.75"} <= set(legend_of(figure))
+    assert {"pa film alone", "lateral film alone"} <= set(legend_of(figure))
     assert len(legend_of(figure)) == len(set(legend_of(figure)))
+
+
+def test_readability_can_be_read():
+    """Every kind that is taught, with every verdict."""
+    count = len(KINDS)
+    both = np.linspace(0.99, 0.55, count)
+    table = pd.DataFrame({
+        "kind": KINDS, "pa": both - 0.03, "lateral": both - 0.1, "both": both, "low": both - 0.06,
+        "high": np.minimum(both + 0.04, 1), "positives": np.arange(count) + 90,
+        "verdict": np.resize(["readable", "small", "subtle", "wrong"], count),
+    })  # fmt: skip
+    figure = readability(table, 0.75)
+    assert_readable(figure)
+    assert labels_of(figure.axes[0]) == list(KINDS)
 
 
 @pytest.fixture(autouse=True)

@@ -7,27 +7,58 @@ import pytest
 
 from medprobclip.paper.tables.experiments import ABLATION, METHODS, MORE_SEEDS, REFERENCE, comparison
 from medprobclip.settings import OBJECTIVES
-from medprobclip.training.profiles import PROFILES
+from medprobclip.training.profiles import PROFILES, Profile
 
 
 def test_the_methods_are_all_objectives_and_the_reference_is_first():
     assert set(METHODS) == set(OBJECTIVES)
     assert next(iter(METHODS)) == REFERENCE == "medprobclip"
-    assert len(set(METHODS.values())) == 5
+    assert len(set(METHODS.values())) == len(METHODS) == 6
+
+
+def with_vision(vision: str) -> Profile:
+    """The demo's profile with another image encoder, which learns at half the rate of the rest."""
+    demo = PROFILES["demo"]
+    return replace(
+        demo,
+        encoders=replace(demo.encoders, vision=vision),
+        training=replace(demo.training, vision_rate=0.5),
+    )
+
+
+SCHOOLED = with_vision("chest-encoder")
+PLACES = ("", "seed-43/", "seed-44/")
 
 
 @pytest.mark.parametrize("name", PROFILES)
-def test_five_runs_and_with_everything_twenty_four(name):
+def test_one_run_a_method_and_with_everything_three_seeds_of_all(name):
     profile = PROFILES[name]
     few, every = comparison(profile), comparison(profile, full=True)
     assert [run.folder for run in few] == [Path(name) for name in METHODS]
-    assert every[:5] == few
-    assert len(every) == 24 == 5 + len(ABLATION) + len(MORE_SEEDS) * 5
-    assert len({run.folder for run in every}) == 24
-    for run in every:  # encoders, data and augmentation are those of the profile
-        same = replace(run.profile, objective=profile.objective, training=profile.training)
+    assert every[: len(METHODS)] == few
+    variants = set(ABLATION) - (set() if profile.encoders.vision == "chest-encoder" else {"from-scratch"})
+    assert len(every) == 3 * (len(METHODS) + len(variants)) == len({run.folder for run in every})
+    for run in every:  # data and augmentation are those of the profile
+        same = replace(
+            run.profile, objective=profile.objective, training=profile.training, encoders=profile.encoders
+        )
         assert same == profile
         assert not run.folder.is_absolute()
+
+
+def test_whole_seeds_of_the_methods_come_before_the_ablation():
+    folders = [run.folder.as_posix() for run in comparison(SCHOOLED, full=True)]
+    methods = [place + name for place in PLACES for name in METHODS]
+    assert folders == methods + [f"{place}ablation/{name}" for place in PLACES for name in ABLATION]
+
+
+@pytest.mark.parametrize("vision", ["small-resnet", "tiny-resnet", "google/vit-base-patch16-224"])
+def test_only_the_chest_encoder_is_compared_with_a_start_from_nothing(vision):
+    """Others start from nothing anyway, or are no small ResNet."""
+    folders = [run.folder.as_posix() for run in comparison(with_vision(vision), full=True)]
+    expected = [run.folder.as_posix() for run in comparison(SCHOOLED, full=True)]
+    assert folders == [folder for folder in expected if not folder.endswith("/from-scratch")]
+    assert len(folders) == len(expected) - 3
 
 
 def test_methods_have_the_objective_of_their_name_and_the_profiles_own_seed():
@@ -36,20 +67,20 @@ def test_methods_have_the_objective_of_their_name_and_the_profiles_own_seed():
 
 
 def test_other_seeds_change_the_seed_only():
-    profile = PROFILES["demo"]
-    first = {run.folder.name: run.profile for run in comparison(profile)}
-    seeds = [run for run in comparison(profile, full=True) if run.folder.parts[0].startswith("seed-")]
-    assert {(run.folder.parts[0], run.folder.name) for run in seeds} == {
-        (f"seed-{seed}", name) for seed in (43, 44) for name in METHODS
-    }
-    for run in seeds:
-        seed = int(run.folder.parts[0].removeprefix("seed-"))
-        assert run.profile.training.seed == seed != profile.training.seed
-        training = replace(run.profile.training, seed=profile.training.seed)
-        assert replace(run.profile, training=training) == first[run.folder.name]
+    first = {}
+    for run in comparison(SCHOOLED, full=True):
+        name = run.folder.parts[-2:] if "ablation" in run.folder.parts else run.folder.name
+        own = first.setdefault(name, run.profile)
+        place = run.folder.parts[0]
+        seed = int(place.removeprefix("seed-")) if place.startswith("seed-") else SCHOOLED.training.seed
+        assert run.profile.training.seed == seed
+        assert replace(run.profile, training=replace(run.profile.training, seed=42)) == own
+    assert len(first) == len(METHODS) + len(ABLATION)
+    assert {run.profile.training.seed for run in comparison(SCHOOLED, full=True)} == {42, *MORE_SEEDS}
 
 
 CHANGES = {
+    "from-scratch": {},
     "no-intra-modal": {"image_image_weight": 0.0, "text_text_weight": 0.0},
     "beta-0": {"kl_weight": 0.0},
     "beta-1e-3": {"kl_weight": 1e-3},
@@ -62,18 +93,33 @@ CHANGES = {
 }
 
 
-def test_each_variant_changes_what_it_says_and_nothing_else():
+@pytest.mark.parametrize("place", PLACES)
+def test_each_variant_changes_what_it_says_and_nothing_else(place):
     reference = asdict(OBJECTIVES[REFERENCE])
-    runs = {run.folder: run.profile for run in comparison(PROFILES["demo"], full=True)}
+    runs = {run.folder: run.profile for run in comparison(SCHOOLED, full=True)}
+    own = runs[Path(place) / REFERENCE]
     assert list(ABLATION) == list(CHANGES)
     for name, changes in CHANGES.items():
-        profile = runs[Path("ablation") / name]
+        profile = runs[Path(place) / "ablation" / name]
         values = asdict(profile.objective)
         assert {field: values[field] for field in values if values[field] != reference[field]} == changes
-        assert replace(profile, objective=PROFILES["demo"].objective) == PROFILES["demo"]
+        if name != "from-scratch":
+            assert replace(profile, objective=own.objective) == own
+
+
+def test_from_scratch_changes_the_encoder_and_its_rate_only():
+    """The same network from nothing, which then must learn as fast as the rest."""
+    runs = {run.folder.as_posix(): run.profile for run in comparison(SCHOOLED, full=True)}
+    own, scratch = runs["medprobclip"], runs["ablation/from-scratch"]
+    assert (own.encoders.vision, own.training.vision_rate) == ("chest-encoder", 0.5)
+    assert scratch == replace(
+        own,
+        encoders=replace(own.encoders, vision="small-resnet"),
+        training=replace(own.training, vision_rate=1.0),
+    )
 
 
 def test_variants_have_different_labels():
-    labels = [(part, change) for part, change, _ in ABLATION.values()]
+    labels = [(variant.part, variant.change) for variant in ABLATION.values()]
     assert len(set(labels)) == len(labels)
     assert all(part and change for part, change in labels)

@@ -1,6 +1,7 @@
 """Confidences, areas and calibration of made runs: each number against its definition."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from test_scored_runs import made_result, made_results, made_truth
 
@@ -41,13 +42,25 @@ def validation():
 
 
 @pytest.fixture(scope="module")
+def calibration():
+    """Other studies, of another number again."""
+    return made_results({"clip": 2.5, "medprobclip": 1.2}, n=25)
+
+
+@pytest.fixture(scope="module")
+def other():
+    """Calibration studies with as good as no error: every score above a few is a match."""
+    return made_results({"clip": 0.2, "medprobclip": 0.1}, n=20)
+
+
+@pytest.fixture(scope="module")
 def test():
     return made_results(NOISES, n=40)
 
 
 @pytest.fixture(scope="module")
-def selective(validation, test):
-    return selective_table(validation, test)
+def selective(validation, calibration, test):
+    return selective_table(validation, calibration, test)
 
 
 @pytest.fixture(scope="module")
@@ -56,18 +69,18 @@ def chosen(selective):
 
 
 @pytest.fixture(scope="module")
-def areas(validation, test, chosen):
-    return area_table(validation, test, chosen).set_index(["direction", "k", "method"]).sort_index()
+def areas(calibration, test, chosen):
+    return area_table(calibration, test, chosen).set_index(["direction", "k", "method"]).sort_index()
 
 
-def naive_confidence(before: Result, run: Result, direction: str, k: int, gallery: int) -> dict:
-    """By the calibrator of the validation pairs, in a gallery of that size."""
+def naive_confidence(fitted: Result, run: Result, direction: str, k: int, gallery: int) -> dict:
+    """By the calibrator of the pairs of another run, in a gallery of that size."""
     turn = TURNS[direction]
-    platt = ForGallery(Platt.fit(before.scores, before.truth.matches), len(before.truth), gallery)
+    platt = ForGallery(Platt.fit(fitted.scores, fitted.truth.matches), len(fitted.truth), gallery)
     return confidences(turn(run.scores), run.total_variance[direction], platt, k)
 
 
-def test_calibrators_are_fitted_on_validation_pairs(validation, test):
+def test_calibrators_are_fitted_on_pairs_of_held_out_studies(validation, test):
     before, scores = validation["clip"][0], test["clip"][0].scores
     fitted = calibrators(before, 40)
     assert list(fitted) == list(CALIBRATORS)
@@ -91,16 +104,19 @@ def test_every_confidence_by_its_cutoff(validation, test):
                 np.testing.assert_allclose(found[k][name], expected[name])
 
 
-def test_selective_areas_are_means_over_the_runs(validation, test, selective):
+def test_selective_areas_are_means_over_the_runs(validation, calibration, test, selective):
+    """On test studies by the probabilities of the calibration studies, on validation by its own."""
     assert len(selective) == 2 * 2 * len(CUTOFFS) * len(LABELS)
     table = selective.set_index(["method", "direction", "k", "confidence"])
     assert table.index.is_unique
     for method, direction, k in (("clip", "i2t", 1), ("medprobclip", "t2i", 5)):
         for name in LABELS:
             known, seen, best, rates = [], [], [], []
-            for before, run in zip(validation[method], test[method], strict=True):
+            for before, fitted, run in zip(
+                validation[method], calibration[method], test[method], strict=True
+            ):
                 wrong = run.ranks[direction] > k
-                sure = naive_confidence(before, run, direction, k, 40)[name]
+                sure = naive_confidence(fitted, run, direction, k, 40)[name]
                 seen.append(risk_coverage(sure, wrong))
                 best.append(oracle_curve(wrong).aurc)
                 rates.append(wrong.mean())
@@ -124,12 +140,40 @@ def test_the_confidence_is_chosen_on_validation_studies(selective, chosen):
         assert rows.loc[rows["chosen"], "confidence"].tolist() == len(CUTOFFS) * [name]
 
 
-def test_the_choice_does_not_see_the_test_studies(validation, test):
+def test_the_choice_does_not_see_the_test_studies(validation, calibration, test):
     """A run of other test studies, on which another confidence is best."""
-    other = made_results({"clip": 6.0, "medprobclip": 0.5}, n=40)
-    one, two = selective_table(validation, test), selective_table(validation, other)
+    others = made_results({"clip": 6.0, "medprobclip": 0.5}, n=40)
+    one, two = (selective_table(validation, calibration, of) for of in (test, others))
     assert chosen_confidences(one) == chosen_confidences(two)
     assert not np.allclose(one["aurc"], two["aurc"])
+
+
+def test_calibration_studies_choose_nothing(validation, test, selective, other):
+    """Of test studies only the order by match probability may change: the rest needs no fit."""
+    found = selective_table(validation, other, test)
+    same = ["method", "direction", "k", "confidence", "validation_aurc", "random", "oracle", "chosen"]
+    pd.testing.assert_frame_equal(found[same], selective[same], check_exact=True)
+    changed = found["aurc"] != selective["aurc"]
+    assert changed.any()
+    assert set(found.loc[changed, "confidence"]) == {"match_probability"}
+
+
+def test_validation_is_judged_by_its_own_probabilities(calibration, test, selective):
+    """Of other validation studies the test side stays what it was, whatever is chosen there."""
+    others = made_results({"clip": 1.0, "medprobclip": 4.0}, n=30)
+    found = selective_table(others, calibration, test)
+    same = ["method", "direction", "k", "confidence", "aurc", "excess", "augrc", "random", "oracle"]
+    pd.testing.assert_frame_equal(found[same], selective[same], check_exact=True)
+    assert not np.allclose(found["validation_aurc"], selective["validation_aurc"])
+
+
+def test_areas_and_curves_are_of_the_calibration_studies_probabilities(calibration, other, test):
+    """By match probability they change with them; by what needs no fit they do not."""
+    for name, changes in {"match_probability": True, "margin": False}.items():
+        chosen = {(method, direction): name for method in NOISES for direction in TURNS}
+        for table, column in ((area_table, "value"), (curve_table, "risk")):
+            one, two = (table(of, test, chosen) for of in (calibration, other))
+            assert (not one[column].equals(two[column])) == changes
 
 
 def test_areas_with_the_chosen_confidence(validation, test, selective, chosen, areas):
@@ -148,9 +192,9 @@ def test_areas_with_the_chosen_confidence(validation, test, selective, chosen, a
 
 def test_intervals_of_an_area_redraw_the_queries():
     """One run, and a loop over the draws."""
-    validation, test = (made_results({"medprobclip": 1.5}, seeds=1, n=n) for n in (30, 40))
+    fitted, test = (made_results({"medprobclip": 1.5}, seeds=1, n=n) for n in (30, 40))
     chosen = {("medprobclip", direction): "margin" for direction in TURNS}
-    table = area_table(validation, test, chosen).set_index(["direction", "k"])
+    table = area_table(fitted, test, chosen).set_index(["direction", "k"])
     (run,) = test["medprobclip"]
     best = np.sort(run.scores, axis=1)
     sure, wrong = best[:, -1] - best[:, -2], run.ranks["i2t"] > 5
@@ -169,8 +213,8 @@ def test_the_papers_areas_stand_beside_ours(areas):
     assert area_table(soft, soft, chosen)["reported"].isna().all()
 
 
-def test_curves_end_at_the_error_rate(validation, test, chosen):
-    table = curve_table(validation, test, chosen)
+def test_curves_end_at_the_error_rate(calibration, test, chosen):
+    table = curve_table(calibration, test, chosen)
     for (direction, k, name), curve in table.groupby(["direction", "k", "method"]):
         method = "medprobclip" if name in ("random", "oracle") else name
         wrong = test[method][0].ranks[direction] > k
@@ -199,8 +243,8 @@ def test_curves_answer_the_surest_share_of_the_queries():
             np.testing.assert_allclose(risk, [wrong[:m].mean() for m in answered])
 
 
-def test_cases_of_every_level(validation, test):
-    run, fitted = test["clip"][0], calibrators(validation["clip"][0], 40)
+def test_cases_of_every_level(calibration, test):
+    run, fitted = test["clip"][0], calibrators(calibration["clip"][0], 40)
     cases = match_probabilities(run, fitted).set_index(["level", "calibrator"]).sort_index()
     for name in CALIBRATORS:
         pairs = cases.loc[("pairs", name)]
@@ -213,13 +257,13 @@ def test_cases_of_every_level(validation, test):
             np.testing.assert_array_equal(queries["y"], run.ranks[direction] <= 10)
 
 
-def test_calibration_errors_are_means_over_the_runs(validation, test):
-    table = calibration_table(validation, test).set_index(["method", "level", "calibrator"])
+def test_calibration_errors_are_means_over_the_runs(calibration, test):
+    table = calibration_table(calibration, test).set_index(["method", "level", "calibrator"])
     assert len(table) == 2 * 3 * 3
     for method in NOISES:
         cases = [
-            match_probabilities(run, calibrators(before, 40)).set_index(["level", "calibrator"]).sort_index()
-            for before, run in zip(validation[method], test[method], strict=True)
+            match_probabilities(run, calibrators(fitted, 40)).set_index(["level", "calibrator"]).sort_index()
+            for fitted, run in zip(calibration[method], test[method], strict=True)
         ]
         for level, count in {"pairs": 1600, "i2t": 40, "t2i": 40}.items():
             for name in CALIBRATORS:
@@ -241,11 +285,22 @@ def test_calibration_errors_are_means_over_the_runs(validation, test):
     )
     share = table["matches"].xs("platt", level="calibrator").xs("pairs", level="level")
     assert (abs(after - share) < 0.01).all()  # though fitted in a smaller gallery
-    assert (abs(after - share) < abs(before - share)).all()
+    assert abs(before - share)["medprobclip"] > 0.02
 
 
-def test_diagrams_of_every_level_and_calibrator(validation, test):
-    cases = match_probabilities(test["clip"][0], calibrators(validation["clip"][0], 40))
+def test_probabilities_are_those_of_the_calibration_studies(calibration, other, test):
+    """Of others, all but what was said as trained changes."""
+    keys = ["method", "level", "calibrator"]
+    one, two = (calibration_table(of, test).set_index(keys) for of in (calibration, other))
+    for name in CALIBRATORS:
+        before, after = (table.xs(name, level="calibrator") for table in (one, two))
+        for column in ("p", "ace", "brier"):
+            assert (before[column] == after[column]).all() == (name == "before")
+        assert (before["matches"] == after["matches"]).all()
+
+
+def test_diagrams_of_every_level_and_calibrator(calibration, test):
+    cases = match_probabilities(test["clip"][0], calibrators(calibration["clip"][0], 40))
     table = diagram_table(cases)
     groups = {key: part for key, part in table.groupby(["level", "calibrator"])}
     assert len(groups) == 9

@@ -15,6 +15,7 @@ from sklearn.metrics import roc_auc_score
 
 from medprobclip.data.corruptions import CORRUPTIONS, corrupt
 from medprobclip.data.studies import read_studies
+from medprobclip.evaluation.calibration import Platt
 from medprobclip.evaluation.embedding import Embeddings, embed_images
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.gaussian import Gaussian
@@ -45,13 +46,13 @@ def _float32():
 
 @pytest.fixture(scope="module")
 def results(study_tables, tiny_profile, tmp_path_factory):
-    """Validation and test runs of two methods, one epoch each."""
+    """Two methods on calibration and test studies, one epoch each."""
     folder = tmp_path_factory.mktemp("runs")
     profile = replace(tiny_profile, training=replace(tiny_profile.training, epochs=1))
     for run in comparison(profile):
         if run.folder.name in ("medprobclip", "clip"):
             train_run(study_tables["train"], study_tables["validate"], folder / run.folder, run.profile)
-    return [load_methods(folder, profile, study_tables[split]) for split in ("validate", "test")]
+    return [load_methods(folder, profile, study_tables[split]) for split in ("calibrate", "test")]
 
 
 @pytest.fixture
@@ -175,6 +176,27 @@ def test_another_confidence_is_measured_anew_for_its_method_only(measure, embedd
     assert not after.loc["clip", "aurc"].equals(before.loc["clip", "aurc"])
     measure({**CHOSEN, ("clip", "t2i"): "margin", ("clip", "i2t"): "margin"})  # of reports: not asked
     assert len(embedded) == 7
+
+
+def test_match_probabilities_are_fitted_on_calibration_studies(measure, results, study_tables):
+    """Without a fault, where the scores are those of the run."""
+    chosen = {**CHOSEN, ("clip", "i2t"): "match_probability"}
+    area = measure(chosen).set_index(KEYS).loc[("clip", "none", 0), "aurc"]
+    fitted, run = (of["clip"][0] for of in results)
+    assert [of.truth.studies["study_id"].iloc[0] for of in (fitted, run)] == ["calibrate-0", "test-0"]
+    p = Platt.fit(fitted.scores, fitted.truth.matches)(run.scores)  # in a gallery of the same size
+    first = np.sort(p, axis=1)[:, -2:]
+    sure = 1 - (1 - first[:, 0]) * (1 - first[:, 1])
+    assert area == pytest.approx(risk_coverage(sure, run.ranks["i2t"] > 2).aurc, abs=0.1)  # as above
+    model = load_run(run.folder)[0]
+    images = torch.from_numpy(reference_radiographs(run.truth.studies, study_tables["test"], 32))
+    worse = replace(fitted, scores=-fitted.scores)  # a match is where the score is low
+    rows = [Fault("clip", of, run, "match_probability").measure(model, images) for of in (fitted, worse)]
+    assert rows[0]["aurc"] == pytest.approx(area)
+    assert rows[1]["aurc"] != pytest.approx(area)
+    assert rows[1] | {"aurc": 0, "aurc_low": 0, "aurc_high": 0} == {
+        **rows[0], "aurc": 0, "aurc_low": 0, "aurc_high": 0,
+    }  # fmt: skip
 
 
 def test_other_code_or_embeddings_are_measured_anew(measure, embedded, results, monkeypatch):

@@ -99,12 +99,12 @@ def profile(tiny_profile):
 
 @pytest.fixture(scope="module")
 def trained(study_tables, profile, tmp_path_factory):
-    """Five finished runs of the twenty-four: two models, the others copies under their own settings."""
+    """Six finished runs of the forty-two: two models, the others copies under their own settings."""
     folder = tmp_path_factory.mktemp("runs")
     profiles = {str(run.folder): run.profile for run in comparison(profile, full=True)}
     for name in ("medprobclip", "ablation/fixed-variance"):
         train_run(study_tables["train"], study_tables["validate"], folder / name, profiles[name])
-    for name in ("clip", "seed-43/medprobclip", "ablation/csd"):
+    for name in ("clip", "seed-43/medprobclip", "ablation/csd", "seed-43/ablation/csd"):
         shutil.copytree(folder / "medprobclip", folder / name)
         settings = json.loads((folder / name / "settings.json").read_text()) | profiles[name].settings()
         (folder / name / "settings.json").write_text(json.dumps(settings))
@@ -144,10 +144,15 @@ def test_each_table_has_embeddings_of_its_own(runs, study_tables, profile):
 
 
 def test_the_ablation_is_the_reference_and_its_finished_variants(trained, study_tables, profile):
+    """Of every seed, the profile's own first; methods are no variants."""
     results = load_ablation(trained, profile, study_tables["test"])
-    assert list(results) == ["medprobclip", "csd", "fixed-variance"]
-    assert all(len(of) == 1 for of in results.values())
-    (fixed,), (own,) = results["fixed-variance"], results["medprobclip"]
+    assert {name: [run.seed for run in of] for name, of in results.items()} == {
+        "medprobclip": [42, 43], "csd": [42, 43], "fixed-variance": [42],
+    }  # fmt: skip
+    folders = ["medprobclip", "seed-43/medprobclip", "ablation/csd", "seed-43/ablation/csd"]
+    found = [run.folder for name in ("medprobclip", "csd") for run in results[name]]
+    assert found == [trained / folder for folder in folders]
+    (fixed,), own = results["fixed-variance"], results["medprobclip"][0]
     assert (fixed.embeddings.image.log_var == 0).all()
     assert (own.embeddings.image.log_var != 0).any()
     assert len(set(fixed.total_variance["t2i"])) == 1
@@ -159,7 +164,10 @@ def test_unfinished_runs_are_left_out(runs, study_tables, profile):
     shutil.rmtree(runs / "ablation" / "csd")
     results = load_methods(runs, profile, study_tables["test"])
     assert {name: [run.seed for run in of] for name, of in results.items()} == {"medprobclip": [42]}
-    assert list(load_ablation(runs, profile, study_tables["test"])) == ["medprobclip", "fixed-variance"]
+    results = load_ablation(runs, profile, study_tables["test"])
+    assert {name: [run.seed for run in of] for name, of in results.items()} == {
+        "medprobclip": [42], "csd": [43], "fixed-variance": [42],
+    }  # fmt: skip
 
 
 def test_without_the_reference_there_is_only_the_given_method(runs, study_tables, profile):
@@ -189,7 +197,7 @@ def test_runs_with_other_settings_are_refused(runs, study_tables, profile):
     other = replace(profile, training=replace(profile.training, learning_rate=1e-4))
     with pytest.raises(TrainingError, match=r"medprobclip was trained with other settings \(training\)"):
         load_methods(runs, other, study_tables["test"])
-    path = runs / "ablation" / "csd" / "settings.json"
+    path = runs / "seed-43" / "ablation" / "csd" / "settings.json"
     settings = json.loads(path.read_text())
     settings["objective"]["score"] = "cosine"
     del settings["augmentation"]
