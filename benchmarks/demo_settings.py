@@ -34,6 +34,11 @@ CHANGES: dict[str, dict] = {
     "whole sections, vision rate 1": {"augmentation": WHOLE, "training": {"vision_rate": 1.0}},
     "whole sections, soft": {"augmentation": WHOLE, "method": "medprobclip-soft"},
     "whole sections, coded": {"augmentation": WHOLE, "method": "medprobclip-coded"},
+    "pcme++, from -5, clamped": {
+        "method": "pcme++",
+        "objective": {"log_var_start": -5.0, "log_var_min": -6.0},
+    },
+    "pcme++": {"method": "pcme++"},
     "demo": {},
 }
 SEEDS = {"whole sections": (42, 43), "demo": (42, 43)}  # of those between which it was close; else 42

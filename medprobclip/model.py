@@ -49,7 +49,7 @@ class MedProbCLIPConfig(PreTrainedConfig):
     text_pooling: str = EncoderConfig.text_pooling  # one of `settings.TextPooling`
     head_hidden: int = EncoderConfig.head_hidden  # units of a hidden layer in the heads, 0: linear heads
     embed_dim: int = EncoderConfig.embed_dim  # D, dimensions of the shared space
-    log_var_min: float = -6.0  # clamp of log σ², so that no variance vanishes …
+    log_var_min: float = ObjectiveConfig.log_var_min  # clamp of log σ², so that no variance vanishes …
     log_var_max: float = 6.0  # … or explodes
     score: str = ObjectiveConfig.score  # one of `similarity.SCORES`
     similarity_scale: float = ObjectiveConfig.scale  # a₀ of ℓ = a·score + b

@@ -28,7 +28,7 @@ PUBLISHED = {
         "loss": "sigmoid", "score": "csd", "scale": 5.0, "shift": 5.0, "max_scale": None,
         "unit_mean": True, "views": 1, "sections": 1, "image_text_weight": 2.0, "image_image_weight": 0.0,
         "text_text_weight": 0.0, "kl_weight": 1e-4, "kl_over_dims": "mean", "pseudo_positive_weight": 0.1,
-        "mixed_share": 0.25, "soft": "none", "log_var_start": -5.0,
+        "mixed_share": 0.25, "soft": "none", "log_var_start": -10.0,
     },
 }  # fmt: skip
 
@@ -57,7 +57,7 @@ def test_model_settings_are_fields_of_the_models_configuration():
     fixed = ObjectiveConfig(learned_variance=False).model_settings()
     for name, config in OBJECTIVES.items():
         start = MedProbCLIPConfig(**config.model_settings()).log_var_start
-        assert start == (-5 if name == "pcme++" else 0)
+        assert start == (-10 if name == "pcme++" else 0)
     assert fixed == {**ObjectiveConfig().model_settings(), "learned_variance": False}
     assert MedProbCLIPConfig(**OBJECTIVES["clip"].model_settings()).similarity_max_scale == 100
     assert ObjectiveConfig().model_settings() == {
