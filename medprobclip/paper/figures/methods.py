@@ -25,7 +25,7 @@ METHOD_COLOURS = {  # of METHODS
     "medprobclip-coded": plots.ROSE,
 }
 CEILING = plots.CHANCE | {"color": plots.ACCENT}  # the line of what knows all
-MOST_IN_A_LINE = 5  # entries of a legend
+MOST_IN_A_LINE = 4  # entries of a legend
 REPORTED = f"grey numbers: {LABEL}"
 
 

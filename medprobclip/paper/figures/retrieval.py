@@ -101,12 +101,12 @@ def hubs(table: pd.DataFrame) -> Figure:
             ax.axhline(last + 0.5, color=plots.GRID, lw=1)
         names = [labels[kind][name] for kind, name in rows[["kind", "name"]].itertuples(index=False)]
         plots.lines_of_text(ax, names)
-        ax.set(xlabel="skew of how often an item is among the first ten", title=title.capitalize())
+        ax.set(xlabel="skew of how often an item is found", title=title.capitalize())
         ax.set_xlim(left=0)
     figure.supxlabel(
         "From above: each method with its own score; the same less the bank's term; the Gaussians of "
-        f"{own} scored otherwise.\nDashed: all found equally likely. Grey: items in nobody's first ten. "
-        "Bars: the seeds.",
+        f"{own} scored otherwise.\nFound: among a query's first ten. Dashed: all found equally likely. "
+        "Grey: items in nobody's first ten. Bars: the seeds.",
         fontsize=9, color=plots.QUIET,
     )  # fmt: skip
     return figure
