@@ -63,7 +63,7 @@ def test_model_settings_are_fields_of_the_models_configuration():
     assert ObjectiveConfig().model_settings() == {
         "score": "expected_likelihood", "similarity_scale": 1.0, "similarity_shift": 0.0,
         "similarity_max_scale": None, "unit_mean": False, "learned_variance": True,
-        "log_var_start": 0.0,
+        "log_var_start": 0.0, "log_var_min": -6.0,
     }  # fmt: skip
 
 

@@ -37,8 +37,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from medprobclip.paper.figures import catalogue as figures
     from medprobclip.simulator.openi_sim import training_codes
     from medprobclip.simulator.school import codes_by_kind
-    from medprobclip.support.backbones import PACKAGED
     from medprobclip.support.files import replaced_file
+    from medprobclip.support.packaged import PACKAGED
     from medprobclip.training.loop import TrainingError
 
     try:

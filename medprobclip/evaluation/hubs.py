@@ -22,6 +22,7 @@ from torch import Tensor
 from medprobclip.gaussian import Gaussian
 from medprobclip.similarity import ScaledSimilarity
 
+OWN, BANK = "own", "bank"  # what tables call a score as it is, and less the bank's term
 STRENGTHS = (0.0, 0.25, 0.5, 0.75, 1.0)  # of the term; 1 is Bayes' rule, 0 the score as it is
 BLOCK = 2048  # gallery items scored at once against the bank
 

@@ -6,8 +6,8 @@ import time
 
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.tables.experiments import comparison
-from medprobclip.support.backbones import PACKAGED
 from medprobclip.support.files import replaced_file
+from medprobclip.support.packaged import PACKAGED
 from medprobclip.training.runs import is_finished, train_run
 from medprobclip.workbench.headless import run_notebooks
 from medprobclip.workbench.report import write_report

@@ -8,6 +8,7 @@ Each imports only from those above it:
     precision.py              bfloat16 where the device has it
     compiling.py              functions over tiles, compiled where a compiler is
     kernels.py                the expected likelihood in compiled tiles, forward and backward
+    packaged.py               vision models that come with the package
     backbones.py              what we need to know of a transformers backbone
     published_checkpoint.py   the published .pt -> settings and weights under our names
     flags.py                  frozen dataclasses -> command-line flags, and back

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-from pathlib import Path
 from typing import get_args
 
 import torch
@@ -21,9 +20,8 @@ from transformers import (
 from transformers.models.auto import AutoModel, AutoTokenizer  # not by way of what registers our classes
 
 from medprobclip.settings import TextPooling, VisionPooling
+from medprobclip.support.packaged import PACKAGED
 
-# Vision models that come with the package, by name: a folder as transformers writes it.
-PACKAGED = {"chest-encoder": Path(__file__).parents[1] / "chest_encoder"}
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
 # weights and vocabulary load as BERT's, so that nobody's code runs.
 _PLAIN_BERT = ("cxr-bert",)

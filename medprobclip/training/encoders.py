@@ -9,7 +9,8 @@ from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.settings import EncoderConfig
-from medprobclip.support.backbones import PACKAGED, load_backbone, load_tokenizer, load_weights
+from medprobclip.support.backbones import load_backbone, load_tokenizer, load_weights
+from medprobclip.support.packaged import PACKAGED
 
 SMALL_VISION = {
     # 2.4 million parameters, most where they are cheap: at 128 px half again as slow as one block a stage

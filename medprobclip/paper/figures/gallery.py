@@ -8,12 +8,12 @@ from pathlib import Path
 import pandas as pd
 
 from medprobclip.evaluation.calibration import CALIBRATORS
+from medprobclip.evaluation.hubs import BANK
 from medprobclip.evaluation.resampling import verdicts
 from medprobclip.evaluation.retrieval import DIRECTIONS
 from medprobclip.paper.figures.catalogue import FIGURES
 from medprobclip.paper.tables.ablation import variant_labels
 from medprobclip.paper.tables.experiments import METHODS
-from medprobclip.paper.tables.retrieval import BANK
 
 HEAD = """# Every figure and table
 

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from medprobclip.evaluation.hubs import BANK
 from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from medprobclip.paper.figures import plots
 from medprobclip.paper.figures.methods import (
@@ -20,7 +21,6 @@ from medprobclip.paper.figures.methods import (
     panels,
 )
 from medprobclip.paper.tables.experiments import METHODS
-from medprobclip.paper.tables.retrieval import BANK
 from medprobclip.similarity import SCORES
 
 BANK_ABOVE = 0.3  # of the height of a line: how far a score less the bank's term stands above its method's

@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from medprobclip.settings import OBJECTIVES, ObjectiveConfig
-from medprobclip.support.backbones import PACKAGED
+from medprobclip.support.packaged import PACKAGED
 from medprobclip.training.profiles import Profile
 from medprobclip.workbench.workspace import NotebookParameters
 

@@ -7,6 +7,7 @@ from collections.abc import Callable
 import numpy as np
 import pandas as pd
 
+from medprobclip.evaluation.hubs import BANK, OWN
 from medprobclip.evaluation.many_to_many import (
     hubness,
     normalised_gains_at,
@@ -29,7 +30,6 @@ from medprobclip.paper.tables.reported import beside
 from medprobclip.paper.tables.scored_runs import Results, reference_of, stacked
 from medprobclip.similarity import SCORES
 
-OWN, BANK = "own", "bank"  # the score as trained, and less the bank's term (`evaluation.hubs`)
 Drawn = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]  # by method: a number a run, and paired draws
 
 

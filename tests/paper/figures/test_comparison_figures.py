@@ -160,7 +160,7 @@ def test_diamonds_stand_between_the_rows_of_their_method_and_the_one_before(of):
     draw, rows = of
     figure = drawn(draw, rows, ALL)
     hollow = [mark for ax in figure.findobj(plt.Axes) for *_, mark in points(ax, "D")]
-    assert 0 < sum(hollow) < len(hollow) == 5 * len({*figure.findobj(plt.Axes)})
+    assert 0 < sum(hollow) < len(hollow) == len(ALL) * len({*figure.findobj(plt.Axes)})
     for ax in figure.findobj(plt.Axes):
         top, bottom = sorted(ax.get_ylim())
         assert top < -BANK_ABOVE

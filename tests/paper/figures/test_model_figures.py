@@ -110,13 +110,13 @@ def test_readability_shows_every_kind_with_its_count_and_verdict():
     assert drawn[:2] == [(0.95, 0), (0.7, 1)]
     ends = [c.lines[2][0].get_segments()[0][:, 0].tolist() for c in ax.containers[:2]]
     np.testing.assert_allclose(ends, [[0.9, 0.99], [0.6, 0.8]])
-    for marker, view in {"|": "pa", "x": "lateral"}.items():
-        (line,) = [line for line in ax.get_lines() if line.get_label() == f"{view} film alone"]
+    for marker, view, name in (("|", "pa", "PA"), ("x", "lateral", "lateral")):
+        (line,) = [line for line in ax.get_lines() if line.get_label() == f"{name} film alone"]
         assert (line.get_marker(), line.get_linestyle()) == (marker, "None")
         np.testing.assert_array_equal(line.get_xdata(), table[view])
         assert line.get_ydata().tolist() == [0, 1, 2]
     assert {"readable", "hard: small", "limit, 0.75"} <= set(legend_of(figure))
-    assert {"pa film alone", "lateral film alone"} <= set(legend_of(figure))
+    assert {"PA film alone", "lateral film alone"} <= set(legend_of(figure))
     assert len(legend_of(figure)) == len(set(legend_of(figure)))
 
 
