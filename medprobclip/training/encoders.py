@@ -13,8 +13,7 @@ from medprobclip.support.backbones import load_backbone, load_tokenizer, load_we
 from medprobclip.support.packaged import PACKAGED
 
 SMALL_VISION = {
-    # 2.4 million parameters, most where they are cheap: at 128 px half again as slow as one block a stage
-    # (1.2 million), and better at naming what was drawn after the same epochs.
+    # 2.4 million parameters, most where they are cheap; `benchmarks/school_settings.py` compares it with others.
     "small-resnet": dict(embedding_size=32, hidden_sizes=[32, 64, 128, 240], depths=[1, 1, 2, 2]),
     "tiny-resnet": dict(embedding_size=8, hidden_sizes=[8, 16, 32], depths=[1, 1, 1]),
 }
