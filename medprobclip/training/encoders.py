@@ -13,7 +13,7 @@ from medprobclip.support.backbones import load_backbone, load_tokenizer, load_we
 from medprobclip.support.packaged import PACKAGED
 
 SMALL_VISION = {
-    # 2.4 million parameters, most where they are cheap; `benchmarks/school_settings.py` compares it with others.
+    # 2.4 million parameters, most where they are cheap; see `benchmarks/school_settings.py` for others.
     "small-resnet": dict(embedding_size=32, hidden_sizes=[32, 64, 128, 240], depths=[1, 1, 2, 2]),
     "tiny-resnet": dict(embedding_size=8, hidden_sizes=[8, 16, 32], depths=[1, 1, 1]),
 }
