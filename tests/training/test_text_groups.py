@@ -1,11 +1,15 @@
-"""Texts encoded in groups of similar length: the same Gaussians in the same order, less padding."""
+"""Texts in training: in groups of similar length the same Gaussians; sections vary where that is asked."""
+
+from dataclasses import replace
 
 import pytest
 import torch
 from tiny import RESNET, build
 
-from medprobclip.data.dataset import Texts
+from medprobclip.data.dataset import StudyDataset, Texts
+from medprobclip.settings import AugmentationConfig
 from medprobclip.training.loop import encode_texts
+from medprobclip.training.runs import train_run
 
 
 def made_texts(lengths: list[int]) -> Texts:
@@ -37,3 +41,13 @@ def test_short_texts_are_not_padded_to_the_longest(monkeypatch):
     )
     encode_texts(model, texts)
     assert sorted(widths) == [3, 4, 4, 30]
+
+
+def test_training_asks_for_the_profiles_sentences(study_tables, tiny_profile, tmp_path, monkeypatch):
+    asked, batches = [], StudyDataset.batches
+    monkeypatch.setattr(StudyDataset, "batches", lambda *a: asked.append(a[-1]) or batches(*a))
+    how = AugmentationConfig(sentence_drop=0.5, sentence_shuffle=True)
+    once = replace(tiny_profile.training, epochs=1)
+    profile = replace(tiny_profile, training=once, augmentation=how)
+    train_run(study_tables["train"], study_tables["validate"], tmp_path, profile)
+    assert asked == [how]
