@@ -36,7 +36,8 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@$(PYTHON) -m venv .venv || { echo "No virtual environment: on Debian or Ubuntu, apt install python3-venv" >&2; exit 1; }
 	@$(BIN)/python -m pip install -qq --no-compile --disable-pip-version-check -c constraints.txt -e '.[notebooks,test]'
 	@if [ -e .git ] && command -v git >/dev/null; then \
-	  git config filter.nbstripout.clean 'if [ -x $(BIN)/python ]; then $(BIN)/python -m nbstripout --keep-id; else cat; fi' && \
+	  git config filter.nbstripout.clean 'if [ -x $(BIN)/python ]; then $(BIN)/python -m nbstripout --keep-id; else echo "No $(BIN) strips the outputs of notebooks: run make first" >&2; exit 1; fi' && \
+	  git config filter.nbstripout.required true && \
 	  git config filter.nbstripout.smudge cat && \
 	  git config diff.ipynb.textconv 'f() { if [ -x $(BIN)/python ]; then $(BIN)/python -m nbstripout -t "$$1"; else cat "$$1"; fi; }; f'; \
 	fi

@@ -16,7 +16,7 @@ import torch
 from sklearn.metrics import average_precision_score
 
 from medprobclip.paper.chest_encoder import read_pictures
-from medprobclip.settings import SchoolConfig
+from medprobclip.school_settings import SchoolConfig
 from medprobclip.simulator.appearance import study_appearances
 from medprobclip.simulator.corpus import simulate_corpus
 from medprobclip.simulator.openi_sim import training_codes

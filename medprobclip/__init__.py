@@ -3,6 +3,7 @@
 Read in this order, each package from the ones above it only (a test asserts it):
 
     settings.py           the defaults of method and training, one frozen dataclass a part
+    school_settings.py    the defaults of the chest encoder's school
     support/              disk, memory, compiler, command line, transformers: plain tensors and names
     gaussian.py           what an image or a report becomes
     similarity.py         how much two of them overlap

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from importlib import import_module
 
 import medprobclip
+from medprobclip.support.flags import print_anywhere
 
 COMMANDS = {  # name -> module with a `main(arguments)`, what it does
     "run": ("medprobclip.commands.run", "run the numbered notebooks without a browser"),
@@ -22,6 +23,7 @@ COMMANDS = {  # name -> module with a `main(arguments)`, what it does
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Run one command with the rest of the command line."""
+    print_anywhere()
     arguments = list(sys.argv[1:] if arguments is None else arguments)
     parser = ArgumentParser(
         prog="medprobclip",

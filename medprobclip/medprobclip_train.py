@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import sys
+import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from medprobclip.settings import OBJECTIVES
-from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags
+from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags, print_anywhere
 from medprobclip.training.profiles import PROFILES, Profile, get_profile
 
 PARTS = ("encoders", "training", "objective", "augmentation")  # of a profile: a flag for each of their fields
@@ -27,6 +28,15 @@ class Tables:
         default=None,
         metadata={"help": "studies that choose nothing: match probabilities are fitted on them at the end"},
     )
+    quarantine: Path | None = field(
+        default=None,
+        metadata={"help": "CSV file to set bad rows aside in, with reasons, instead of refusing their table"},
+    )
+
+    def named(self) -> dict[str, Path]:
+        """The tables under the names that messages give them."""
+        named = {"training": self.train_csv, "validation": self.val_csv, "test": self.test_csv}
+        return named | ({"calibration": self.calibrate_csv} if self.calibrate_csv else {})
 
 
 def named_defaults(**settings: bool) -> ArgumentParser:
@@ -43,7 +53,7 @@ def named_defaults(**settings: bool) -> ArgumentParser:
 
 
 def parse(arguments: Sequence[str], prog: str = "medprobclip train") -> tuple[Tables, Profile]:
-    """Command line -> tables and a profile with the given flags put in. Exits with usage on a bad flag."""
+    """Command line -> tables and a profile with the given flags put in. Exits with usage on bad flags."""
     chosen = named_defaults(add_help=False).parse_known_args(arguments)[0]
     profile = get_profile(chosen.profile, chosen.objective)
     command = named_defaults()
@@ -52,44 +62,65 @@ def parse(arguments: Sequence[str], prog: str = "medprobclip train") -> tuple[Ta
     for part in PARTS:
         add_flags(command.add_argument_group(part), getattr(profile, part))
     given = command.parse_args(arguments)
+    tables, changed, problems = from_flags(Tables, given), {}, []
+    for part in PARTS:
+        try:
+            changed[part] = from_flags(getattr(profile, part), given)
+        except ValueError as error:  # values out of range, or that do not go together
+            problems += str(error).split("; ")
+    if problems:
+        command.error("\n  ".join(problems + table_problems(tables)))
+    return tables, replace(profile, **changed)
+
+
+def table_problems(tables: Tables) -> list[str]:
+    """What is wrong with the tables themselves, for one list with what is wrong with the settings."""
+    from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies
+
+    read, problems = {}, []
+    for name, csv in tables.named().items():
+        try:
+            read[name] = read_studies(csv)
+        except StudyTableError as error:
+            problems.append(str(error))
     try:
-        changed = {part: from_flags(getattr(profile, part), given) for part in PARTS}
-    except ValueError as error:  # values that do not go together
-        command.error(str(error))
-    return from_flags(Tables, given), replace(profile, **changed)
+        check_disjoint(read)
+    except StudyTableError as error:
+        problems.append(str(error))
+    return problems
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    """Train and score; what is heavy is loaded when the flags are known to be right."""
+    """Check everything, train and score; what is heavy is loaded when the flags are known to be right."""
+    print_anywhere()
     published = "python medprobclip/medprobclip_train.py"
     tables, profile = parse(sys.argv[1:], published) if arguments is None else parse(arguments)
-    from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies
+    from medprobclip.data.grey import ImageError
+    from medprobclip.data.studies import StudyTableError
+    from medprobclip.training.loop import TrainingError
 
     try:
-        parts = {"training": tables.train_csv, "validation": tables.val_csv, "test": tables.test_csv}
-        if tables.calibrate_csv:
-            parts["calibration"] = tables.calibrate_csv
-        check_disjoint({name: read_studies(csv) for name, csv in parts.items()})
         run(tables, profile)
-    except (StudyTableError, OSError) as error:
+    except (StudyTableError, ImageError, TrainingError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command resumes after the last finished epoch.")
+    except Exception as error:
+        trace = tables.out / "error.txt"
+        trace.write_text(traceback.format_exc(), encoding="utf-8")
+        sys.exit(f"{type(error).__name__}: {error}\nNot foreseen. Where it came from is in {trace}.")
 
 
 def run(tables: Tables, profile: Profile) -> None:
     """Train into the output folder, score the test table, print both."""
-    from medprobclip.data.images import ImageError
-    from medprobclip.training.loop import TrainingError
+    from medprobclip.training.preflight import preflight
     from medprobclip.training.runs import calibrate_run, evaluate_run, train_run
 
-    try:
-        train_run(tables.train_csv, tables.val_csv, tables.out, profile)
-        table, _ = evaluate_run(tables.out, tables.test_csv)
-        if tables.calibrate_csv:
-            calibrate_run(tables.out, tables.calibrate_csv)
-    except (ImageError, TrainingError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
+    checked = preflight(tables.named(), profile, tables.out, tables.quarantine)
+    train_run(checked["training"], checked["validation"], tables.out, profile)
+    table, _ = evaluate_run(tables.out, checked["test"])
+    if tables.calibrate_csv:
+        calibrate_run(tables.out, checked["calibration"])
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
     print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
 

@@ -26,6 +26,8 @@ from medprobclip.support.backbones import (
     pool_text,
     trim,
 )
+from medprobclip.support.downloads import check_downloaded
+from medprobclip.support.imports import announce_in
 from medprobclip.support.published_checkpoint import read_published
 
 
@@ -137,6 +139,21 @@ class MedProbCLIPModel(PreTrainedModel):
         elif isinstance(module, ScaledSimilarity):
             module.log_a.fill_(math.log(self.config.similarity_scale))
             module.b.fill_(self.config.similarity_shift)
+
+    @classmethod
+    def from_pretrained(
+        cls, pretrained_model_name_or_path: str | Path, *arguments, **settings
+    ) -> MedProbCLIPModel:
+        """As of every transformers model. Raises OSError for a Git LFS pointer or web page in its place."""
+        check_downloaded(pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, *arguments, **settings)
+
+    def save_pretrained(self, save_directory: str | Path, *arguments, **settings) -> None:
+        """As of every transformers model, and loadable without `import medprobclip` (`trust_remote_code`)."""
+        super().save_pretrained(save_directory, *arguments, **settings)
+        announce_in(Path(save_directory), "config.json", {
+            "AutoConfig": MedProbCLIPConfig.__name__, "AutoModel": MedProbCLIPModel.__name__,
+        })  # fmt: skip
 
     @classmethod
     def from_vision_text_pretrained(

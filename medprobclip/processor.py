@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -15,9 +16,13 @@ from transformers.models.auto import (  # not by way of what registers our class
 )
 
 from medprobclip.data.augment import normalise, to_float
-from medprobclip.data.images import ImageError, grey_values, read_image, resize_square
+from medprobclip.data.grey import SLIVER, ImageError, used_levels
+from medprobclip.data.radiographs import grey_values, read_image, resize_square
+from medprobclip.data.reports import is_missing
 from medprobclip.model import MedProbCLIPConfig
 from medprobclip.settings import EncoderConfig, GreyConfig
+from medprobclip.support.downloads import check_downloaded
+from medprobclip.support.imports import announce_in
 
 # A file, an open picture, or its values: grey `[H, W]` or colour `[H, W, 3 or 4]`, uint8 (grey also uint16).
 Picture = str | Path | Image.Image | np.ndarray
@@ -47,7 +52,14 @@ class MedProbCLIPImageProcessor(BaseImageProcessor):
         pictures = [images] if isinstance(images, Picture) else list(images)
         if not pictures:
             raise ValueError("no images: give at least one, or leave them out")
-        squares = np.stack([resize_square(_grey(p, i), self.image_size) for i, p in enumerate(pictures)])
+        greys = [_grey(picture, i) for i, picture in enumerate(pictures)]
+        if narrow := [i for i, grey in enumerate(greys) if used_levels(grey) < SLIVER]:
+            warnings.warn(
+                f"{len(narrow)} of {len(greys)} images use fewer than {SLIVER} of 256 grey levels, the first "
+                f"at {narrow[0]}: were they cut when they were converted to 8 bits?",
+                stacklevel=2,
+            )
+        squares = np.stack([resize_square(grey, self.image_size) for grey in greys])
         pixels = normalise(to_float(torch.from_numpy(squares)), self.image_mean, self.image_std)
         return BatchFeature({"pixel_values": pixels})
 
@@ -96,6 +108,20 @@ class MedProbCLIPProcessor(ProcessorMixin):
             MedProbCLIPImageProcessor(config.image_size, config.image_mean, config.image_std), tokenizer
         )
 
+    @classmethod
+    def from_pretrained(cls, pretrained_model_name_or_path: str | Path, **settings) -> MedProbCLIPProcessor:
+        """As of every transformers processor. Raises OSError for a Git LFS pointer or web page."""
+        check_downloaded(pretrained_model_name_or_path)
+        return super().from_pretrained(pretrained_model_name_or_path, **settings)
+
+    def save_pretrained(self, save_directory: str | Path, **settings) -> None:
+        """As of every transformers processor, and loadable without `import medprobclip`, as the model."""
+        super().save_pretrained(save_directory, **settings)
+        announce_in(Path(save_directory), "processor_config.json", {
+            "AutoProcessor": type(self).__name__,
+            "AutoImageProcessor": MedProbCLIPImageProcessor.__name__,
+        })  # fmt: skip
+
     def __call__(
         self, images: Picture | Sequence[Picture] | None = None, text: str | Sequence[str] | None = None
     ) -> BatchFeature:
@@ -110,11 +136,25 @@ class MedProbCLIPProcessor(ProcessorMixin):
         batch = {} if images is None else dict(self.image_processor(images))
         if text is not None:
             texts = [text] if isinstance(text, str) else list(text)
+            if missing := [i for i, one in enumerate(texts) if is_missing(one)]:
+                warnings.warn(
+                    f"{len(missing)} of {len(texts)} texts stand for no text, the first at {missing[0]}: "
+                    f"'{texts[missing[0]]}'. Leave them out: every such text looks alike",
+                    stacklevel=2,
+                )
             tokens = self.tokenizer(
                 texts, padding=True, truncation=True, return_attention_mask=True, return_tensors="pt"
             )
             batch |= {name: tokens[name] for name in ("input_ids", "attention_mask")}
+            self._warn_of_cut_texts(texts, tokens["attention_mask"].sum(1).tolist())
         return BatchFeature(batch)
+
+    def _warn_of_cut_texts(self, texts: list[str], lengths: list[int]) -> None:
+        limit = self.tokenizer.model_max_length
+        full = [text for text, length in zip(texts, lengths, strict=True) if length >= limit]
+        whole = self.tokenizer(full, truncation=False, verbose=False)["input_ids"] if full else []
+        if cut := sum(len(ids) > limit for ids in whole):
+            warnings.warn(f"{cut} of {len(texts)} texts are cut at {limit} tokens", stacklevel=3)
 
 
 AutoImageProcessor.register(MedProbCLIPConfig, image_processor_classes={"pil": MedProbCLIPImageProcessor})

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, field
-from typing import Literal, get_args, get_origin, get_type_hints
+from typing import Any, Literal, get_args, get_origin, get_type_hints
 
 VisionPooling = Literal["mean", "cls", "own"]
 TextPooling = Literal["cls", "mean", "own"]
@@ -13,6 +14,15 @@ ScoreName = Literal[  # of `similarity.SCORES`
     "expected_likelihood", "csd", "wasserstein", "bhattacharyya", "hellinger", "kl", "reverse_kl",
     "symmetric_kl", "cosine",
 ]  # fmt: skip
+
+
+def refuse_out_of_range(config: Any, ranges: dict[str, bool]) -> None:
+    """Raise ValueError that names every field of a dataclass whose value does not fit, with its help."""
+    helps = {name: field.metadata["help"] for name, field in config.__dataclass_fields__.items()}
+    wrong = [name for name, fits in ranges.items() if not fits]
+    if wrong:
+        rules = (f"{name} = {getattr(config, name)} is out of range: {helps[name]}" for name in wrong)
+        raise ValueError("; ".join(rules))
 
 
 @dataclass(frozen=True)
@@ -69,6 +79,10 @@ class EncoderConfig:
         metadata={"help": "compute transformer layers again in the backward pass: less memory, more time"},
     )
 
+    def __post_init__(self) -> None:
+        least = {"embed_dim": 1, "image_size": 8, "max_tokens": 3, "vocab_size": 1, "head_hidden": 0}
+        refuse_out_of_range(self, {name: getattr(self, name) >= value for name, value in least.items()})
+
 
 @dataclass(frozen=True)
 class AugmentationConfig:
@@ -91,6 +105,16 @@ class AugmentationConfig:
     sentence_shuffle: bool = field(
         default=False, metadata={"help": "put a section's sentences into random order"}
     )
+
+    def __post_init__(self) -> None:
+        ranges = {
+            **{name: 0 < getattr(self, name) <= 1 for name in ("crop_area_1", "crop_area_2")},
+            "rotation": 0 <= self.rotation <= 180,
+            **{name: 0 <= getattr(self, name) < 1 for name in ("brightness", "contrast", "sentence_drop")},
+            "blur_share": 0 <= self.blur_share <= 1,
+            "blur_sigma": self.blur_sigma >= 0.1,  # kornia draws from 0.1 px on
+        }
+        refuse_out_of_range(self, ranges)
 
 
 @dataclass(frozen=True)
@@ -166,10 +190,7 @@ class ObjectiveConfig:
             **{name: getattr(self, name) >= 0 for name in vars(self) if name.endswith("_weight")},
             "image_text_weight": self.image_text_weight > 0,
         }
-        for name, fits in ranges.items():
-            if not fits:
-                rule = f"{name} = {getattr(self, name)} is out of range"
-                raise ValueError(f"{rule}: {self.__dataclass_fields__[name].metadata['help']}")
+        refuse_out_of_range(self, ranges)
         for term, number in {"image_image_weight": "views", "text_text_weight": "sections"}.items():
             if getattr(self, term) and getattr(self, number) == 1:
                 raise ValueError(f"{term} contrasts two {number}: set it to 0 or {number} to 2")
@@ -233,6 +254,20 @@ class TrainingConfig:
         default=None, metadata={"help": "CPU threads, whatever is free; none: as many as PyTorch takes"}
     )
 
+    def __post_init__(self) -> None:
+        ranges = {
+            "epochs": self.epochs >= 1,
+            "batch_size": self.batch_size >= 2,  # one study alone has nothing to be told from
+            "learning_rate": 0 < self.learning_rate < math.inf,
+            "vision_rate": 0 <= self.vision_rate < math.inf,
+            "weight_decay": 0 <= self.weight_decay < math.inf,
+            "warmup": 0 <= self.warmup <= 1,
+            "clip_norm": self.clip_norm > 0,
+            "seed": 0 <= self.seed < 2**32,
+            "threads": self.threads is None or self.threads >= 1,
+        }
+        refuse_out_of_range(self, ranges)
+
 
 @dataclass(frozen=True)
 class ScalingConfig:
@@ -245,35 +280,3 @@ class ScalingConfig:
     )
     k: int = field(default=10, metadata={"help": "best reports kept by the search"})
     most_mb: float = field(default=2000.0, metadata={"help": "a method that would need more is left out, MB"})
-
-
-@dataclass(frozen=True)
-class SchoolConfig:
-    """The chest encoder's school: who is looked at, what is taught, how long and how fast."""
-
-    vision: SmallVision = field(default="small-resnet", metadata={"help": "built from scratch"})
-    patients: int = field(default=16000, metadata={"help": "invented patients, a PA and a lateral film each"})
-    size_px: int = field(default=128, metadata={"help": "side of the radiographs, px: as in the demo"})
-    least_positives: int = field(
-        default=25, metadata={"help": "a side, place or severity is taught if so many patients have it"}
-    )
-    epochs: int = field(default=24, metadata={"help": "passes over the training patients"})
-    batch_size: int = field(default=32, metadata={"help": "patients a step, two films each"})
-    learning_rate: float = field(default=2e-3, metadata={"help": "peak of AdamW's rate: from scratch"})
-    weight_decay: float = field(default=0.05, metadata={"help": "AdamW's decoupled weight decay"})
-    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
-
-
-@dataclass(frozen=True)
-class ReadabilityConfig:
-    """When a kind of finding counts as hard, and what excuses it."""
-
-    hard_below: float = field(default=0.75, metadata={"help": "AUROC under which a kind is hard"})
-    # Medians of the kinds have a gap between 23 and 28 mm, and between 0.42 and 0.58; the latter is also
-    # where `truth.conspicuity` draws its line.
-    small_mm: float = field(
-        default=25.0, metadata={"help": "a hard kind of a lesser median size is small; 10 px by default"}
-    )
-    subtle: float = field(
-        default=0.5, metadata={"help": "a hard kind of a lesser median conspicuity is subtle"}
-    )

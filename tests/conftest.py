@@ -24,6 +24,9 @@ from medprobclip.training.profiles import Profile
 settings.register_profile(
     "alike", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
+settings.register_profile(  # pytest --hypothesis-profile=long
+    "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+)
 settings.load_profile("alike")
 
 

@@ -1,6 +1,7 @@
 """The published command, as a user types it."""
 
 import json
+import os
 import subprocess
 import sys
 
@@ -73,3 +74,52 @@ def test_a_missing_table_is_one_clear_line(tables, tmp_path):
     assert result.returncode == 1
     assert "nothing.csv" in result.stderr
     assert "Traceback" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("flags", "problems"),
+    [
+        (["--batch_size", "-4"], ["batch_size = -4 is out of range"]),
+        (["--batch_size", "1"], ["batch_size = 1 is out of range"]),
+        (["--epochs", "0", "--seed", "-1"], ["epochs = 0 is out of range", "seed = -1 is out of range"]),
+        (["--learning_rate", "nan"], ["learning_rate = nan is out of range"]),
+        (["--embed_dim", "0", "--rotation", "-3", "--kl_weight", "-1", "--threads", "0"],
+         ["embed_dim = 0", "rotation = -3", "kl_weight = -1", "threads = 0"]),
+    ],
+)  # fmt: skip
+def test_settings_out_of_range_are_refused_together_before_anything_runs(
+    tables, tmp_path, capsys, flags, problems
+):
+    arguments = [
+        *map(str, tables[:4]),
+        "--test_csv",
+        str(tmp_path / "no.csv"),
+        "--out",
+        str(tmp_path / "out"),
+    ]
+    with pytest.raises(SystemExit) as stopped:
+        parse([*arguments, *flags])
+    assert stopped.value.code == 2
+    printed = capsys.readouterr().err
+    assert all(problem in printed for problem in [*problems, "no.csv: no such file"])
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
+def test_help_prints_on_any_terminal(encoding):
+    result = subprocess.run(
+        [sys.executable, SCRIPT, "--help"], cwd=ROOT, capture_output=True, timeout=600,
+        env={**os.environ, "PYTHONIOENCODING": encoding, "PYTHONUTF8": "0"},
+    )  # fmt: skip
+    assert result.returncode == 0, result.stderr
+    assert b"--batch_size" in result.stdout
+
+
+def test_what_was_not_foreseen_is_one_line_and_a_file(tables, tmp_path, monkeypatch, capsys):
+    from medprobclip import medprobclip_train
+    from medprobclip.training import preflight
+
+    monkeypatch.setattr(preflight, "folder_problems", lambda out: out.mkdir() or 1 / 0)
+    with pytest.raises(SystemExit, match=r"(?s)ZeroDivisionError: .*Not foreseen.*error\.txt"):
+        medprobclip_train.main([*map(str, tables), "--out", str(tmp_path / "out")])
+    assert "1 / 0" in (tmp_path / "out" / "error.txt").read_text()

@@ -1,12 +1,16 @@
 """The processor: the very input of evaluation, texts cut and padded, a round trip beside the model."""
 
+import warnings
+
 import numpy as np
 import pytest
 import torch
 from PIL import Image
 from transformers import AutoModel, AutoProcessor, AutoTokenizer
 
-from medprobclip.data.images import ImageError, cache_images, read_image
+from medprobclip.data.grey import ImageError
+from medprobclip.data.images import cache_images
+from medprobclip.data.radiographs import read_image
 from medprobclip.evaluation.embedding import prepare_images
 from medprobclip.processor import MedProbCLIPImageProcessor, MedProbCLIPProcessor
 from medprobclip.settings import EncoderConfig
@@ -139,7 +143,7 @@ def test_an_opened_picture_that_ends_early_is_refused(parts, films, tmp_path):
 )
 def test_what_is_no_picture_is_refused(parts, picture, message):
     with pytest.raises(ImageError, match=message):
-        parts[2](images=[np.ones((8, 8), np.uint8), picture])
+        parts[2](images=[np.arange(64, dtype=np.uint8).reshape(8, 8), picture])
 
 
 def test_nothing_is_refused(parts):
@@ -147,3 +151,17 @@ def test_nothing_is_refused(parts):
         parts[2]()
     with pytest.raises(ValueError, match="no images"):
         parts[2](images=[])
+
+
+def test_what_would_be_read_in_silence_is_warned_of(parts):
+    processor = parts[2]
+    with pytest.warns(UserWarning, match="1 of 2 texts stand for no text, the first at 1: 'nan'"):
+        processor(text=["No effusion.", "nan"])
+    with pytest.warns(UserWarning, match="1 of 2 texts are cut at 9 tokens"):
+        processor(text=TEXTS)
+    narrow = (100 + np.arange(64) % 8).astype(np.uint8).reshape(8, 8)
+    with pytest.warns(UserWarning, match="1 of 1 images use fewer than 32"):
+        processor(images=narrow)
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        processor(text=TEXTS[0], images=np.arange(64, dtype=np.uint8).reshape(8, 8) * 4)

@@ -100,3 +100,37 @@ def test_outputs_would_be_found(tmp_path):
     ]
     assert with_outputs(notebooks) == ["counted.ipynb", "run.ipynb"]
     assert with_outputs(notebooks[:1]) == []
+
+
+def test_the_filter_of_outputs_fails_closed(tmp_path):
+    """With the commands that the Makefile gives git: without `.venv`, a notebook cannot be staged."""
+    lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
+    commands = [
+        line.strip().removesuffix("\\").strip().removesuffix("&&")
+        for line in lines
+        if "filter.nbstripout" in line
+    ]
+    assert len(commands) == 3
+
+    def git(*arguments, check=True):
+        return subprocess.run(
+            ["git", "-C", str(tmp_path), *arguments], capture_output=True, text=True, check=check
+        )
+
+    git("init", "-q")
+    for command in commands:
+        shell = command.replace("$(BIN)", ".venv/bin").replace("$$", "$")
+        subprocess.run(["bash", "-c", shell], cwd=tmp_path, check=True)
+    (tmp_path / ".gitattributes").write_text("*.ipynb filter=nbstripout\n")
+    cell = nbformat.v4.new_code_cell("1 + 1", outputs=[nbformat.v4.new_output("stream", text="secret\n")])
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "run.ipynb")
+    refused = git("add", "run.ipynb", check=False)
+    assert refused.returncode
+    assert "run make first" in refused.stderr
+    assert "run.ipynb" not in git("ls-files").stdout
+    (tmp_path / ".venv" / "bin").mkdir(parents=True)
+    (tmp_path / ".venv" / "bin" / "python").write_text(f'#!/bin/sh\nexec {sys.executable} "$@"\n')
+    (tmp_path / ".venv" / "bin" / "python").chmod(0o755)
+    git("add", "run.ipynb")
+    assert "secret" not in git("show", ":run.ipynb").stdout
+    assert "1 + 1" in git("show", ":run.ipynb").stdout

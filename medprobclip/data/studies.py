@@ -6,13 +6,19 @@ import csv
 import os
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
 from itertools import combinations
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 
-from medprobclip.support.files import replaced_file
+from medprobclip.data.cells import absolute_path, entries, of_another_system
+from medprobclip.data.csv_files import StudyTableError, read_csv, require_columns
+from medprobclip.data.patients import patient_column, patients_of, same_id
+from medprobclip.data.reports import is_missing
+from medprobclip.support.files import missing_files, replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
 COLUMNS = ("study_id", "image_paths", "view_names", "findings", "impression")
@@ -25,35 +31,67 @@ SEPARATOR = ";"
 _SHOWN = 5  # bad rows named per kind of problem; the others are counted
 
 
-class StudyTableError(ValueError):
-    """A study table that cannot be used: the message names the file, CSV lines, column and remedy."""
+@dataclass(frozen=True)
+class BadRow:
+    """A row that cannot be used, and why."""
+
+    table: str
+    line: int
+    study_id: str
+    reason: str
+    remedy: str
+    detail: str = ""  # what is seen in this row only
 
 
-def read_studies(csv_path: str | Path) -> pd.DataFrame:
+def read_studies(csv_path: str | Path, set_aside: list[BadRow] | None = None) -> pd.DataFrame:
     """Read and check a study table; one row per study, in the file's order.
 
-    `image_paths` become tuples of absolute paths (relative entries are taken from the CSV's folder),
-    `view_names` tuples of str of the same length (an unknown view is ""), `codes` and `appearance`,
-    where the file has them, tuples of str. Every other value is the text as it stands in the file, ""
-    where it is empty: ids keep their zeros and the word "NA" stays a word.
+    `image_paths` become tuples of absolute paths, str (relative entries are taken from the folder in which
+    the CSV lies under the given name, also when that is a link), `view_names` tuples of str of the same
+    length (an unknown view is ""), `codes` and `appearance`, where the file has them, tuples of str.
+    Entries are separated by ";", or written as a Python list. `findings` and `impression` that stand for no
+    text ("nan", "N/A", "___") are "". Every other value is the text as it stands in the file: ids keep their
+    zeros.
 
     Raises StudyTableError for a missing or unreadable file, missing columns, rows of a wrong length, and
     rows with an empty or repeated study_id, no image, as many views as not images, an image that is not
-    on disk, or neither findings nor impression. All bad rows are counted, the first few are named.
+    on disk, or neither findings nor impression. All bad rows are counted, the first few are named. With a
+    list `set_aside`, bad rows are put there and left out; the table is refused when none is left.
     """
     csv_path = Path(csv_path)
-    header, rows, lines = _read_csv(csv_path)
-    folder = Path(os.path.abspath(csv_path.parent))
-    studies = pd.DataFrame(rows, columns=header, dtype=object)
-    studies["image_paths"] = [
-        tuple(Path(os.path.abspath(folder / entry)) if entry else None for entry in _split(text))
-        for text in studies["image_paths"]
+    raw = read_csv(csv_path, COLUMNS)
+    folder = os.path.abspath(csv_path.parent)
+    values = zip(*raw.rows, strict=True) if raw.rows else ((),) * len(raw.header)
+    columns = {name: list(column) for name, column in zip(raw.header, values, strict=True)}
+    lines, uneven = raw.lines, raw.uneven
+    del raw
+    shared_entries = lru_cache(maxsize=4096)(entries)  # few ways to name views, many studies
+    columns["image_paths"] = [
+        tuple(absolute_path(folder, entry) for entry in entries(cell)) for cell in columns["image_paths"]
     ]
-    studies["view_names"] = [_split(text) for text in studies["view_names"]]
+    columns["view_names"] = [
+        ("",) * len(paths) if is_missing(cell) else shared_entries(cell)
+        for cell, paths in zip(columns["view_names"], columns["image_paths"], strict=True)
+    ]
+    for section in ("findings", "impression"):
+        columns[section] = ["" if is_missing(text) else text for text in columns[section]]
     for column in LISTS:
-        if column in studies:
-            studies[column] = [_split(text) if text.strip() else () for text in studies[column]]
-    _check_rows(csv_path, studies, lines)
+        if column in columns:
+            columns[column] = [entries(cell) if cell.strip() else () for cell in columns[column]]
+    bad = [
+        BadRow(
+            str(csv_path), line, "", f"other than the header's {len(columns)} values",
+            "Put values with commas or line breaks in quotes.", f"{count} values",
+        )
+        for line, count in uneven
+    ] + _bad_rows(csv_path, columns, lines)  # fmt: skip
+    studies = pd.DataFrame(columns, dtype=object)
+    out = {row.line for row in bad}
+    if bad and (set_aside is None or len(out) == len(lines) + len(uneven)):
+        raise StudyTableError(_summary(csv_path, bad))
+    if bad:
+        set_aside.extend(bad)
+        studies = studies[[line not in out for line in lines]].reset_index(drop=True)
     return studies
 
 
@@ -65,7 +103,7 @@ def write_studies(studies: pd.DataFrame, csv_path: str | Path) -> None:
     all. Raises StudyTableError for missing columns or an entry that contains ";".
     """
     csv_path = Path(csv_path)
-    _require_columns(csv_path, studies.columns)
+    require_columns(csv_path, list(studies.columns), COLUMNS)
     folder = Path(os.path.abspath(csv_path.parent))
     columns = [*COLUMNS, *(name for name in studies.columns if name not in COLUMNS)]
 
@@ -93,17 +131,17 @@ def split_by_patient(
 ) -> pd.DataFrame:
     """A copy of the table with the column `split`, one of `SPLITS`.
 
-    Patients (`patient_id` where the table has it, else each study is its own patient) are drawn, in the
-    given fractions of patients, from a seeded permutation of the sorted ids: the same set of patients is
-    split the same way whatever the order of the rows, and no patient is in two parts.
+    Patients (`patients_of` the table; else each study is its own patient) are drawn, in the given fractions
+    of patients, from a seeded permutation of the sorted ids: the same set of patients is split the same way
+    whatever the order of the rows, and no patient is in two parts.
 
-    Raises StudyTableError for an empty patient_id or too few patients, ValueError for wrong fractions.
+    Raises StudyTableError for a study without patient or too few patients, ValueError for wrong fractions.
     """
     if len(fractions) != len(SPLITS) or min(fractions) < 0 or abs(sum(fractions) - 1) > 1e-6:
         raise ValueError(f"fractions {fractions} must be {len(SPLITS)} shares for {SPLITS} that sum to 1")
-    column = "patient_id" if "patient_id" in studies else "study_id"
-    patients = studies[column].astype(str)
-    if (empty := patients.str.strip() == "").any():
+    column = patient_column(studies) or "study_id"
+    patients = pd.Series([same_id(str(value)) for value in studies[column]], dtype=object)
+    if (empty := (patients == "")).any():
         raise StudyTableError(
             f"{int(empty.sum())} studies without {column}, first at row {int(np.argmax(empty)) + 1}. "
             f"Fill the column, or drop it to treat every study as its own patient."
@@ -122,82 +160,65 @@ def split_by_patient(
     return studies.assign(split=patients.map(split_of).to_numpy(dtype=object))
 
 
-def _read_csv(csv_path: Path) -> tuple[list[str], list[list[str]], list[int]]:
-    """Header, rows, and the line of the file on which each row starts (a quoted report may span lines)."""
-    try:
-        with csv_path.open(encoding="utf-8-sig", newline="") as file:  # -sig: Excel writes a byte order mark
-            reader = csv.reader(file)
-            header = [name.strip() for name in next(reader, [])]
-            _require_columns(csv_path, header)
-            rows, lines, start = [], [], reader.line_num + 1
-            for row in reader:
-                if row:  # an empty line is no row
-                    rows.append(row)
-                    lines.append(start)
-                start = reader.line_num + 1
-    except FileNotFoundError:
-        raise StudyTableError(f"{csv_path}: no such file. Check the path of the study table.") from None
-    except (UnicodeDecodeError, csv.Error) as error:
-        raise StudyTableError(f"{csv_path}: not readable as CSV ({error}). Save it as UTF-8 CSV.") from error
-    if not rows:
-        raise StudyTableError(f"{csv_path}: no study below the header line. Add one line per study.")
-    uneven = [line for row, line in zip(rows, lines, strict=True) if len(row) != len(header)]
-    if uneven:
-        raise StudyTableError(
-            f"{csv_path}: {_count(uneven)} with other than the header's {len(header)} values "
-            f"({_first(f'line {line}' for line in uneven)}). Put values with commas or line breaks in quotes."
-        )
-    return header, rows, lines
-
-
-def _check_rows(csv_path: Path, studies: pd.DataFrame, lines: Sequence[int]) -> None:
-    """Raise one StudyTableError that counts every problem of every row."""
-    problems: dict[tuple[str, str], list[str]] = defaultdict(list)  # (what, remedy) -> places
+def _bad_rows(csv_path: Path, columns: dict[str, list], lines: Sequence[int]) -> list[BadRow]:
+    """Every problem of every row."""
+    paths = {path for paths in columns["image_paths"] for path in paths}
+    gone = missing_files(path for path in paths if path)
+    folder, bad = os.path.abspath(csv_path.parent), []
     first_line: dict[str, int] = {}
-    columns = (studies[name] for name in COLUMNS)
-    for line, study_id, paths, views, findings, impression in zip(lines, *columns, strict=True):
-        place = f"line {line} ({study_id})" if study_id.strip() else f"line {line}"
-        if not study_id.strip():
-            problems["column study_id: empty", "Give every study an id."].append(place)
-        elif (earlier := first_line.setdefault(study_id, line)) != line:
-            problems["column study_id: used before", "Keep one line per study."].append(
-                f"{place}, first on line {earlier}"
+    ids = list(map(same_id, columns["study_id"]))
+    rows = (columns[name] for name in COLUMNS)
+    for line, known, study_id, images, views, findings, impression in zip(lines, ids, *rows, strict=True):
+        problems = []
+        if not known:
+            problems.append(("column study_id: empty", "Give every study an id.", ""))
+        elif (earlier := first_line.setdefault(known, line)) != line:
+            where = f"first on line {earlier}"
+            problems.append(("column study_id: used before", "Keep one line per study.", where))
+        if "" in images:
+            problems.append(("column image_paths: no image", "Name every file; no empty entries.", ""))
+        elif len(images) != len(views):
+            problems.append((
+                "column view_names: not one view per image",
+                f"Separate both with '{SEPARATOR}', or leave view_names empty where views are unknown.",
+                f"{len(images)} images, {len(views)} views",
+            ))  # fmt: skip
+        if missing := next((path for path in images if path in gone), None):
+            problems.append(
+                ("column image_paths: a path of another system", "Write paths relative to the CSV.", missing)
+                if of_another_system(missing)
+                else (
+                    "column image_paths: file not found",
+                    f"Relative paths start at the CSV's folder, {folder}; '{SEPARATOR}' separates several.",
+                    missing,
+                )
             )
-        if None in paths:
-            problems["column image_paths: no image", "Name every file; no empty entries."].append(place)
-        elif len(paths) != len(views):
-            problems[
-                "column view_names: not one view per image", f"Separate both with '{SEPARATOR}'."
-            ].append(f"{place}: {len(paths)} images, {len(views)} views")
-        if missing := [str(path) for path in paths if path is not None and not path.is_file()]:
-            problems[
-                "column image_paths: file not found",
-                f"Relative paths start at the CSV's folder, {os.path.abspath(csv_path.parent)}.",
-            ].append(f"{place}: {missing[0]}")
-        if not findings.strip() and not impression.strip():
-            problems["columns findings, impression: both empty", "Leave studies without report out."].append(
-                place
+        if not findings and not impression:
+            problems.append(
+                ("columns findings, impression: both empty", "Leave studies without report out.", "")
             )
-    if problems:
-        text = [f"{csv_path}: the study table cannot be used."]
-        for (what, remedy), places in problems.items():
-            text.append(f"  {what} in {_count(places)}. {remedy} {_first(places)}")
-        raise StudyTableError("\n".join(text))
+        bad += [BadRow(str(csv_path), line, study_id.strip(), *problem) for problem in problems]
+    return bad
 
 
-def _require_columns(csv_path: Path, names: Iterable[str]) -> None:
-    names = list(names)
-    if missing := [name for name in COLUMNS if name not in names]:
-        raise StudyTableError(
-            f"{csv_path}: line 1 lacks the column(s) {', '.join(missing)}. "
-            f"A study table needs {', '.join(COLUMNS)}; this one has {', '.join(names) or 'none'}."
-        )
-    if repeated := sorted({name for name in names if names.count(name) > 1}):
-        raise StudyTableError(f"{csv_path}: line 1 repeats the column(s) {', '.join(repeated)}. Rename them.")
+def _summary(csv_path: Path, bad: Sequence[BadRow]) -> str:
+    """One message that counts every problem and names the first few rows of each."""
+    kinds: dict[tuple[str, str], list[str]] = defaultdict(list)
+    for row in bad:
+        place = f"line {row.line}" + f" ({row.study_id})" * bool(row.study_id)
+        kinds[row.reason, row.remedy].append(place + f": {row.detail}" * bool(row.detail))
+    text = [f"{csv_path}: the study table cannot be used."]
+    for (reason, remedy), places in kinds.items():
+        text.append(f"  {reason} in {_count(places)}. {remedy} {_first(places)}")
+    return "\n".join(text)
 
 
-def _split(text: str) -> tuple[str, ...]:
-    return tuple(entry.strip() for entry in text.split(SEPARATOR))
+def write_bad_rows(bad: Sequence[BadRow], path: Path) -> None:
+    """Write what was set aside as CSV: table, line, study_id, reason, detail. The file appears whole."""
+    with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
+        writer = csv.writer(file)
+        writer.writerow(["table", "line", "study_id", "reason", "detail"])
+        writer.writerows([row.table, row.line, row.study_id, row.reason, row.detail] for row in bad)
 
 
 def _relative(folder: Path, path: str | Path) -> str:
@@ -216,12 +237,41 @@ def _first(places: Iterable[str]) -> str:
 
 
 def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
-    """Raise StudyTableError when two study tables share a study or a patient (the `patient_id`, if given)."""
-    for column in ("study_id", "patient_id"):
-        ids = {name: set(table[column]) for name, table in tables.items() if column in table}
-        for (a, in_a), (b, in_b) in combinations(ids.items(), 2):
-            if shared := sorted(in_a & in_b):
-                raise StudyTableError(
-                    f"{len(shared)} {column} stand in both the {a} and the {b} table, first {shared[0]}. "
-                    "Split by patient: what a model was trained on cannot test it"
-                )
+    """Raise one StudyTableError that lists every study, patient or image file that two tables share.
+
+    Ids are compared as `same_id`, image files by where their paths lead, links followed. Patients are
+    compared where both tables name them.
+    """
+    kinds = {
+        "study_id": {name: set(map(same_id, table["study_id"])) - {""} for name, table in tables.items()},
+        "patient_id": {name: set(patients_of(table) or ()) - {""} for name, table in tables.items()},
+        "image files": {
+            name: _files(table["image_paths"]) for name, table in tables.items() if "image_paths" in table
+        },
+    }
+    shared = [
+        f"{len(both)} {kind} stand in both the {a} and the {b} table, first {_least(both, parts[a])}"
+        for kind, parts in kinds.items()
+        for a, b in combinations(parts, 2)
+        if (both := set(parts[a]) & set(parts[b]))
+    ]
+    if shared:
+        raise StudyTableError(
+            "; ".join(shared) + ". Split by patient: what a model was trained on cannot test it"
+        )
+
+
+def _files(image_paths: Iterable[Sequence[str]]) -> dict[object, str]:
+    """Every image file -> its path: by its place on the disk, whatever links lead to it."""
+    files: dict[object, str] = {}
+    for path in (str(path) for paths in image_paths for path in paths):
+        try:
+            stat = os.stat(path)
+            files.setdefault((stat.st_dev, stat.st_ino), path)
+        except OSError:  # not there: its path is all there is to compare
+            files.setdefault(path, path)
+    return files
+
+
+def _least(both: set, names: object) -> str:
+    return min(str(names[one]) for one in both) if isinstance(names, dict) else min(both)

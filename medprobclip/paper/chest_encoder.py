@@ -18,9 +18,9 @@ import pandas as pd
 import torch
 from tqdm import tqdm
 
-from medprobclip.data.images import read_image
+from medprobclip.data.radiographs import read_image
 from medprobclip.evaluation.discrimination import auroc, auroc_interval
-from medprobclip.settings import ReadabilityConfig, SchoolConfig
+from medprobclip.school_settings import ReadabilityConfig, SchoolConfig
 from medprobclip.simulator.appearance import study_appearances
 from medprobclip.simulator.chest.preparation import PREPARATION_VERSION
 from medprobclip.simulator.corpus import image_paths, simulate_corpus

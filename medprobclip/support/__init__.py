@@ -3,6 +3,9 @@
 Each imports only from those above it:
 
     files.py                  files and folders put in place whole or not at all
+    downloads.py              files that should be something else: Git LFS pointers, web pages
+    imports.py                a saved folder that says what to import to load it
+    locks.py                  one process at a time in a folder
     memory.py                 freed memory kept for the next step
     threads.py                a fixed number of CPU threads
     precision.py              bfloat16 where the device has it

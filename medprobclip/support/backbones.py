@@ -20,6 +20,7 @@ from transformers import (
 from transformers.models.auto import AutoModel, AutoTokenizer  # not by way of what registers our classes
 
 from medprobclip.settings import TextPooling, VisionPooling
+from medprobclip.support.downloads import check_downloaded
 from medprobclip.support.packaged import PACKAGED
 
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
@@ -49,8 +50,7 @@ def load_backbone(name: str, side: str) -> PreTrainedModel:
     Of a model with both towers (CLIP, SigLIP) the one asked for. Code from the hub is never run. Raises
     OSError when it cannot be found, ValueError when it is of the other side.
     """
-    name = str(PACKAGED.get(name, name))
-    settings = _hub_config(name)
+    settings, name = look_up(name), str(PACKAGED.get(name, name))
     if settings["model_type"] in _PLAIN_BERT:
         foreign = ("model_type", "auto_map", "architectures")
         config = BertConfig.from_dict({key: settings[key] for key in settings if key not in foreign})
@@ -67,7 +67,7 @@ def load_backbone(name: str, side: str) -> PreTrainedModel:
 
 def load_tokenizer(name: str, max_tokens: int) -> PreTrainedTokenizerBase:
     """A text model's own tokenizer, cutting at `max_tokens` or earlier where the model ends earlier."""
-    settings = _hub_config(name)
+    settings = look_up(name)
     plain = settings["model_type"] in _PLAIN_BERT
     tokenizer = (BertTokenizer if plain else AutoTokenizer).from_pretrained(name, **_NO_CODE)
     positions = settings.get("max_position_embeddings", max_tokens)
@@ -75,6 +75,13 @@ def load_tokenizer(name: str, max_tokens: int) -> PreTrainedTokenizerBase:
         positions -= settings.get("pad_token_id", 1) + 1
     tokenizer.model_max_length = min(tokenizer.model_max_length, max_tokens, positions)
     return tokenizer
+
+
+def look_up(name: str) -> dict:
+    """The configuration of a hub name, folder or `PACKAGED` model. Raises OSError when there is none."""
+    name = str(PACKAGED.get(name, name))
+    check_downloaded(name)
+    return _hub_config(name)
 
 
 def _hub_config(name: str) -> dict:

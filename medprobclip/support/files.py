@@ -6,9 +6,16 @@ import json
 import math
 import os
 import shutil
-from collections.abc import Iterator
+from collections import defaultdict
+from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
+
+from tqdm import tqdm
+
+_LISTED = 16  # files wanted of a folder, from which on it is listed
+_FOLDERS = 500  # looked at by a thread at a time
 
 
 @contextmanager
@@ -47,6 +54,36 @@ def recovered_folder(path: Path) -> Path | None:
     if not path.exists() and old.exists():
         os.replace(old, path)
     return path if path.exists() else None
+
+
+def missing_files(paths: Iterable[str]) -> set[str]:
+    """Those of the paths under which there is no file; in parallel, with a bar after 2 s."""
+    folders: dict[str, set[str]] = defaultdict(set)
+    for path in paths:
+        cut = path.rfind(os.sep) + 1
+        folders[path[:cut]].add(path[cut:])
+
+    def missing(part: list[tuple[str, set[str]]]) -> set[str]:
+        gone: set[str] = set()
+        for folder, wanted in part:
+            if len(wanted) > _LISTED:  # one listing is quicker than many questions
+                try:
+                    with os.scandir(folder or ".") as listing:
+                        wanted = wanted - {entry.name for entry in listing if entry.is_file()}
+                except OSError:
+                    pass
+            # Also what is left after a listing: it may be written otherwise (upper case).
+            places = (folder + name for name in wanted)
+            gone.update(place for place in places if not os.path.isfile(place))
+        return gone
+
+    listed = list(folders.items())
+    parts = [listed[start : start + _FOLDERS] for start in range(0, len(listed), _FOLDERS)]
+    found: set[str] = set()
+    with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:  # mostly waiting for the disk
+        for part in tqdm(pool.map(missing, parts), "Looking for files", len(parts), unit="part", delay=2):
+            found |= part
+    return found
 
 
 def write_json(path: Path, content: object) -> None:

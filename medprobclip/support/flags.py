@@ -5,6 +5,7 @@ transformers' HfArgumentParser does the same; importing it alone takes the secon
 
 from __future__ import annotations
 
+import sys
 from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError, Namespace
 from dataclasses import MISSING, fields, replace
 from types import UnionType
@@ -18,6 +19,13 @@ class HelpWithDefaults(ArgumentDefaultsHelpFormatter):
 
     def _get_help_string(self, action: Action) -> str | None:
         return action.help if action.default is None else super()._get_help_string(action)
+
+
+def print_anywhere() -> None:
+    """Let standard output and errors print on a terminal of any encoding: what it cannot show becomes "?"."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")
 
 
 def truth(word: str) -> bool:

@@ -16,6 +16,8 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
+from medprobclip.support.downloads import not_downloaded
+
 # Width of one attention head, in ViT-B/16 as in BERT: the one size that no tensor tells.
 HEAD_WIDTH = 64
 
@@ -44,9 +46,11 @@ def read_published(path: str | Path) -> tuple[dict, dict[str, Tensor]]:
     computes the same from one. a is kept as the logarithm of what it counts as, max(a, 1e-3). Their code
     takes log(s + 1e-6), a guard that s ≥ 2 e⁻⁶ does not need; without it −d is higher by 5e-7 Σ 1/s.
 
-    Raises FileNotFoundError when there is no such file, CheckpointError when loading it could execute code,
-    or when a tensor is missing, has another shape or has no place.
+    Raises FileNotFoundError when there is no such file, CheckpointError when it is a Git LFS pointer or web
+    page, when loading it could execute code, or when a tensor is missing, has another shape or has no place.
     """
+    if reason := not_downloaded(path):
+        raise CheckpointError(f"{path} {reason}.")
     tensors = load_tensors(Path(path))
     vision_config, vision_places = read_vision(tensors)
     text_config, text_places = read_text(tensors)

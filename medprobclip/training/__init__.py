@@ -8,6 +8,7 @@ Each imports only from those above it:
     schooling.py  the chest encoder learns to name what was drawn
     profiles.py   smoke, demo, paper
     runs.py       a run folder: train, score once, read back
+    preflight.py  everything that can be wrong, before the first epoch
 """
 
 import lazy_loader

@@ -9,7 +9,7 @@ from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.settings import EncoderConfig
-from medprobclip.support.backbones import load_backbone, load_tokenizer, load_weights
+from medprobclip.support.backbones import load_backbone, load_tokenizer, load_weights, look_up
 from medprobclip.support.packaged import PACKAGED
 
 SMALL_VISION = {
@@ -39,12 +39,10 @@ def build_tokenizer(config: EncoderConfig, training_texts: Iterable[str]) -> Pre
     return load_tokenizer(config.text, config.max_tokens)
 
 
-def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, **settings) -> MedProbCLIPModel:
-    """A model with fresh heads, on small encoders from scratch or on pretrained backbones.
+def check_encoders(config: EncoderConfig) -> bool:
+    """Do vision and text go together, and are pretrained ones there? True when they are small ones of ours.
 
-    `settings` are further fields of `MedProbCLIPConfig`, such as its score. Raises ValueError when a vision
-    encoder from scratch stands beside a pretrained text model or the other way round (but the chest encoder
-    goes with either) or a backbone cannot do what is asked, OSError when a pretrained one cannot be found.
+    Of a pretrained one only the configuration is looked at. Raises ValueError, OSError.
     """
     small = config.text in SMALL_TEXT
     fitting = {*SMALL_VISION, *PACKAGED} if small else {config.vision} - SMALL_VISION.keys()
@@ -53,6 +51,20 @@ def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, **set
             f"vision '{config.vision}' and text '{config.text}': take both small "
             f"({', '.join((*SMALL_VISION, *PACKAGED))}; {', '.join(SMALL_TEXT)}) or both pretrained"
         )
+    if not small:
+        for name in (config.vision, config.text):
+            look_up(name)
+    return small
+
+
+def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, **settings) -> MedProbCLIPModel:
+    """A model with fresh heads, on small encoders from scratch or on pretrained backbones.
+
+    `settings` are further fields of `MedProbCLIPConfig`, such as its score. Raises ValueError when a vision
+    encoder from scratch stands beside a pretrained text model or the other way round (but the chest encoder
+    goes with either) or a backbone cannot do what is asked, OSError when a pretrained one cannot be found.
+    """
+    small = check_encoders(config)
     settings |= {name: getattr(config, name) for name in _MODEL_FIELDS}
     if small:
         model = _small_model(config, tokenizer, settings)

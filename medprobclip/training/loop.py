@@ -107,11 +107,7 @@ def train(
     config, objective = config or TrainingConfig(), objective or ObjectiveConfig()
     augmentation = augmentation or AugmentationConfig()
     accelerator = Accelerator()
-    if accelerator.num_processes > 1:
-        raise TrainingError(
-            "training runs in one process: several would each contrast their own part of the batch only. "
-            "Start it without a distributed launcher"
-        )
+    refuse_several_processes(accelerator.num_processes)
     steps = len(training_set) // config.batch_size
     if steps == 0:
         raise TrainingError(
@@ -162,6 +158,15 @@ def train(
             if on_epoch:
                 on_epoch(pd.DataFrame(history))
     return pd.DataFrame(history)
+
+
+def refuse_several_processes(count: int) -> None:
+    """Raise TrainingError when there is more than one."""
+    if count > 1:
+        raise TrainingError(
+            "training runs in one process: several would each contrast their own part of the batch only. "
+            "Start it without a distributed launcher (torchrun, accelerate launch)"
+        )
 
 
 def parameter_groups(model: MedProbCLIPModel, config: TrainingConfig) -> list[dict]:

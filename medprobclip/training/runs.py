@@ -17,23 +17,32 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from medprobclip.data.assets import cache_folder
 from medprobclip.data.correspondence import same_coding
-from medprobclip.data.dataset import SECTIONS, StudyDataset, has_frontal_view
+from medprobclip.data.dataset import SECTIONS, StudyDataset
 from medprobclip.data.images import ImageCache, cache_images
+from medprobclip.data.notices import table_notices, text_notices
 from medprobclip.data.studies import check_disjoint, read_studies
+from medprobclip.data.views import has_frontal_view
 from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.model import MedProbCLIPModel
+from medprobclip.support.downloads import check_downloaded
 from medprobclip.support.files import recovered_folder, write_json
+from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.encoders import build_model, build_tokenizer
-from medprobclip.training.loop import TrainingError, read_history, train
+from medprobclip.training.loop import TrainingError, read_history, refuse_several_processes, train
 from medprobclip.training.profiles import Profile
 
 
 def image_folder() -> Path:
     """Where resized images are kept, one folder a study table; MEDPROBCLIP_IMAGES overrides it."""
     return Path(os.environ.get("MEDPROBCLIP_IMAGES") or cache_folder() / "images")
+
+
+def image_place(csv: Path) -> Path:
+    """Where the resized images of a study table are kept."""
+    return image_folder() / hashlib.sha256(os.path.abspath(csv).encode()).hexdigest()[:16]
 
 
 @dataclass(frozen=True)
@@ -50,11 +59,10 @@ def open_table(csv: Path, size_px: int) -> Table:
 
     Raises StudyTableError, ImageError.
     """
-    csv = Path(csv).resolve()
+    csv = Path(os.path.abspath(csv))  # as `read_studies`: a link stays where it is
     studies = read_studies(csv)
-    place = hashlib.sha256(str(csv).encode()).hexdigest()[:16]
     paths = [path for images in studies["image_paths"] for path in images]
-    images = cache_images(paths, size_px, image_folder() / place)
+    images = cache_images(paths, size_px, image_place(csv))
     seen = file_hash(csv) + images.fingerprint()
     return Table(studies, images, hashlib.sha256(seen.encode()).hexdigest())
 
@@ -68,10 +76,26 @@ def train_run(
 ) -> pd.DataFrame:
     """Train a profile's model on two study tables; returns the history, one row an epoch.
 
-    A finished run is read back, an interrupted one resumed. Raises StudyTableError when a study or patient
-    is in both tables, TrainingError when `out` holds a run with other settings or data (texts or pixels).
+    A finished run is read back, an interrupted one resumed. Raises StudyTableError when a study, patient or
+    image file is in both tables, TrainingError when `out` holds a run with other settings or data (texts or
+    pixels), when another process is training into it, or under a distributed launcher.
     """
     out = Path(out)
+    refuse_several_processes(int(os.environ.get("WORLD_SIZE") or 1))
+    try:
+        with locked_folder(out):
+            return _train_run(train_csv, val_csv, out, profile, on_epoch)
+    except LockedError as error:
+        raise TrainingError(str(error)) from error
+
+
+def _train_run(
+    train_csv: Path,
+    val_csv: Path,
+    out: Path,
+    profile: Profile,
+    on_epoch: Callable[[pd.DataFrame], None] | None,
+) -> pd.DataFrame:
     tables = {
         "training": open_table(train_csv, profile.encoders.image_size),
         "validation": open_table(val_csv, profile.encoders.image_size),
@@ -85,15 +109,17 @@ def train_run(
             on_epoch(history)
         return history
     texts = tables["training"].studies[list(SECTIONS)].to_numpy().ravel().tolist()
-    tokenizer = build_tokenizer(profile.encoders, texts)
-    datasets = [StudyDataset(table.studies, table.images, tokenizer) for table in tables.values()]
+    try:
+        tokenizer = build_tokenizer(profile.encoders, texts)
+        datasets = [StudyDataset(table.studies, table.images, tokenizer) for table in tables.values()]
+        set_seed(profile.training.seed)  # initial weights
+        model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
+    except (ValueError, OSError) as error:  # encoders that do not go together, are not there, cannot do it
+        raise TrainingError(str(error)) from error
     for name, dataset in zip(tables, datasets, strict=True):
         print(f"{name}: {len(dataset)} studies ({dataset.left_out} without both sections left out)")
-    set_seed(profile.training.seed)  # initial weights
-    try:
-        model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
-    except ValueError as error:  # encoders that do not go together or cannot do what is asked
-        raise TrainingError(str(error)) from error
+        for notice in [*table_notices(tables[name].studies), *text_notices(dataset)]:
+            print(f"{name}: {notice}")
     with pinned_threads(profile.training.threads):
         return train(
             model, tokenizer, *datasets, out,
@@ -106,6 +132,10 @@ def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
     folder = recovered_folder(Path(out) / "checkpoint")
     if folder is None:
         raise TrainingError(f"{out} holds no checkpoint; train it first (notebook 03)")
+    try:
+        check_downloaded(folder)
+    except OSError as error:
+        raise TrainingError(str(error)) from error
     model = AutoModel.from_pretrained(folder).eval()
     model.to(memory_format=torch.channels_last)  # as in training: convolutions are quicker so
     return model, AutoTokenizer.from_pretrained(folder)
@@ -162,6 +192,8 @@ def embed_run(
         f"{Path(csv).stem}: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} out, "
         f"{without_frontal_view(dataset)} without a PA or AP view stand for themselves with another)"
     )
+    for notice in text_notices(dataset):
+        print(f"{Path(csv).stem}: {notice}")
     with pinned_threads(run_threads(out)):
         embeddings = embed(model, dataset, progress=True)
     embeddings.save(stored, source)

@@ -17,7 +17,8 @@ from transformers import ResNetModel, get_cosine_schedule_with_warmup
 
 from medprobclip.data.augment import TrainingViews, normalise, to_float
 from medprobclip.evaluation.discrimination import auroc
-from medprobclip.settings import AugmentationConfig, GreyConfig, SchoolConfig
+from medprobclip.school_settings import SchoolConfig
+from medprobclip.settings import AugmentationConfig, GreyConfig
 from medprobclip.support.files import replaced_file
 from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast

@@ -47,6 +47,8 @@ def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) ->
             workspace.root / "notebooks" / name,
             workspace.notebooks / name,
             parameters=parameters.as_dict(),
+            kernel_name="python3",  # of this very environment, whatever the notebook was saved under
+            language="python",
             progress_bar=False,
             stdout_file=sys.stdout,
             stderr_file=sys.stderr,

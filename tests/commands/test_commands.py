@@ -14,7 +14,7 @@ from sources import PACKAGE, ROOT
 import medprobclip
 from medprobclip.__main__ import COMMANDS, main
 from medprobclip.commands import encoder
-from medprobclip.settings import ReadabilityConfig, SchoolConfig
+from medprobclip.school_settings import ReadabilityConfig, SchoolConfig
 from medprobclip.support.backbones import PACKAGED
 from medprobclip.training.loop import TrainingError
 
@@ -173,3 +173,13 @@ def test_a_stopped_school_says_why_and_what_next(schooled, error, message):
     with pytest.raises(SystemExit, match=message):
         encoder.main([])
     assert {path.name for path in schooled.folder.iterdir()} == {"chest_encoder"}
+
+
+def test_settings_of_the_school_out_of_range_are_refused(schooled, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        encoder.main(["--batch_size", "-4", "--epochs", "0"])
+    assert stopped.value.code == 2
+    printed = capsys.readouterr().err
+    assert "batch_size = -4 is out of range" in printed
+    assert "epochs = 0 is out of range" in printed
+    assert schooled.asked == []

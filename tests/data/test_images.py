@@ -1,4 +1,4 @@
-"""Reading radiographs, resizing without cropping, and the cache of resized images."""
+"""The cache of resized images: read once, again when a file or the reader changed, nothing lost."""
 
 import os
 import pickle
@@ -8,131 +8,25 @@ import pytest
 from PIL import Image
 
 from medprobclip.data import images as module
-from medprobclip.data.images import ImageError, cache_images, read_image, resize_square
+from medprobclip.data.grey import ImageError
+from medprobclip.data.images import cache_images
+from medprobclip.data.radiographs import read_image, resize_square
 
-GREY = np.arange(20 * 30, dtype=np.uint16).reshape(20, 30)
+
+def picture(grey):
+    """Two levels: one alone would be a picture of nothing."""
+    pixels = np.full((12, 8), grey, np.uint8)
+    pixels[:3] = 200
+    return Image.fromarray(pixels)
 
 
 @pytest.fixture
 def files(tmp_path):
-    """Five PNG radiographs of different, uniform grey."""
+    """Five PNG radiographs, each of its own grey under a light band."""
     paths = [tmp_path / f"{i}.png" for i in range(5)]
     for i, path in enumerate(paths):
-        Image.fromarray(np.full((12, 8), 10 * i + 5, np.uint8)).save(path)
+        picture(10 * i + 5).save(path)
     return paths
-
-
-def test_reads_8_bit_grey_unchanged(tmp_path):
-    grey = GREY.astype(np.uint8)
-    Image.fromarray(grey).save(tmp_path / "x.png")
-    assert np.array_equal(read_image(tmp_path / "x.png"), grey)
-    flat = np.full((16, 16), 77, np.uint8)
-    Image.fromarray(flat).save(tmp_path / "x.jpg")
-    assert np.array_equal(read_image(tmp_path / "x.jpg"), flat)
-
-
-@pytest.mark.parametrize("mode", ["RGB", "RGBA", "LA", "P"])
-def test_reads_grey_stored_in_colour(tmp_path, mode):
-    grey = (GREY % 256).astype(np.uint8)
-    image = Image.fromarray(grey)
-    (image if mode == "P" else image.convert(mode)).save(tmp_path / "x.png")
-    assert np.array_equal(read_image(tmp_path / "x.png"), grey)
-
-
-def test_reads_16_bit_by_its_range(tmp_path):
-    Image.fromarray(1000 + GREY).save(tmp_path / "x.png")  # 600 of 65,536 values: a fixed scale is dark
-    image = read_image(tmp_path / "x.png")
-    assert image.dtype == np.uint8
-    assert np.array_equal(image, np.rint(GREY * (255 / 599)).astype(np.uint8))
-
-
-def write_dicom(path, values, photometric="MONOCHROME2", **attributes):
-    pydicom = pytest.importorskip("pydicom")
-    dataset = pydicom.Dataset()
-    dataset.file_meta = pydicom.dataset.FileMetaDataset()
-    dataset.file_meta.TransferSyntaxUID = pydicom.uid.ExplicitVRLittleEndian
-    dataset.SOPClassUID = dataset.file_meta.MediaStorageSOPClassUID = "1.2.840.10008.5.1.4.1.1.1"
-    dataset.SOPInstanceUID = dataset.file_meta.MediaStorageSOPInstanceUID = pydicom.uid.generate_uid()
-    dataset.Rows, dataset.Columns = values.shape
-    dataset.BitsAllocated, dataset.BitsStored, dataset.HighBit = 16, 12, 11
-    dataset.SamplesPerPixel, dataset.PixelRepresentation = 1, 0
-    dataset.PhotometricInterpretation = photometric
-    for name, value in attributes.items():
-        setattr(dataset, name, value)
-    dataset.PixelData = values.astype("<u2").tobytes()
-    dataset.save_as(path, enforce_file_format=True)
-
-
-def test_reads_dicom_and_inverts_monochrome1(tmp_path):
-    expected = np.rint(GREY * (255 / 599)).astype(np.uint8)
-    write_dicom(tmp_path / "x.dcm", 300 + GREY)
-    assert np.array_equal(read_image(tmp_path / "x.dcm"), expected)
-    write_dicom(tmp_path / "no_suffix", 300 + GREY, "MONOCHROME1")
-    assert np.array_equal(read_image(tmp_path / "no_suffix"), 255 - expected)
-
-
-def test_dicom_window_clips_outliers(tmp_path):
-    values = GREY.copy()
-    values[0, 0] = 4000  # a marker outside the window would squeeze the patient into a few grey values
-    write_dicom(tmp_path / "x.dcm", values, WindowCenter=300, WindowWidth=600)
-    image = read_image(tmp_path / "x.dcm")
-    assert image[0, 0] == image[-1, -1] == 255
-    assert abs(int(image[10, 0]) - 127) <= 1
-
-
-def test_dicom_of_several_frames_is_refused(tmp_path):
-    write_dicom(tmp_path / "x.dcm", np.tile(GREY, (2, 1)), NumberOfFrames=2, Rows=20)
-    with pytest.raises(ImageError, match=r"x\.dcm.*not one grey image"):
-        read_image(tmp_path / "x.dcm")
-
-
-def test_unreadable_images_are_refused_by_name(tmp_path, files):
-    cut = tmp_path / "cut.png"
-    noise = np.random.default_rng(0).integers(0, 256, (64, 64), dtype=np.uint8)
-    Image.fromarray(noise).save(cut)
-    cut.write_bytes(cut.read_bytes()[:2000])
-    (tmp_path / "text.png").write_text("not an image")
-    (tmp_path / "text.dcm").write_text("not an image")
-    Image.fromarray(np.full((4, 4), 900, np.uint16)).save(tmp_path / "blank.png")
-    for name, reason in [
-        ("none.png", "no such file"),
-        ("cut.png", "not readable as PNG, JPEG or DICOM"),
-        ("text.png", "not readable as PNG, JPEG or DICOM"),
-        ("text.dcm", "DICOM"),
-        ("blank.png", "blank, every pixel is 900"),
-    ]:
-        with pytest.raises(ImageError, match=f"{name}.*{reason}"):
-            read_image(tmp_path / name)
-
-
-@pytest.mark.parametrize("shape", [(40, 20), (20, 40), (40, 40), (41, 7), (7, 3), (500, 1)])
-def test_resize_keeps_aspect_centres_and_pads_with_black(shape):
-    square = resize_square(np.full(shape, 200, np.uint8), 32)
-    assert square.shape == (32, 32)
-    rows, columns = (np.flatnonzero(square.any(axis=axis)) for axis in (1, 0))
-    height, width = (max(1, round(side * 32 / max(shape))) for side in shape)
-    assert (len(rows), len(columns)) == (height, width)
-    assert np.all(square[rows[0] : rows[-1] + 1, columns[0] : columns[-1] + 1] == 200)
-    assert abs((rows[0] + rows[-1]) - 31) <= 1
-    assert abs((columns[0] + columns[-1]) - 31) <= 1
-
-
-def test_resize_crops_nothing_and_averages():
-    image = np.zeros((64, 32), np.uint8)
-    image[:8], image[-8:] = 255, 255  # apices and bases
-    square = resize_square(image, 16)
-    assert (square[:2, 4:12] > 200).all()
-    assert (square[-2:, 4:12] > 200).all()
-    checks = np.indices((64, 64)).sum(axis=0) % 2 * 200
-    inner = resize_square(checks.astype(np.uint8), 16)
-    assert np.abs(inner.astype(int) - 100).max() <= 2
-    assert resize_square(checks.astype(np.uint8), 64).max() == 200
-
-
-def test_resize_refuses_other_arrays():
-    for wrong in (np.zeros((4, 4), np.uint16), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8)):
-        with pytest.raises(ValueError, match="uint8"):
-            resize_square(wrong, 8)
 
 
 def test_cache_gives_rows_in_the_asked_order(files, tmp_path):
@@ -163,7 +57,7 @@ def test_cache_reads_each_image_once_and_notices_changes(files, tmp_path, monkey
     cache_images(files[:3], 16, tmp_path / "cache")
     cache_images(files, 16, tmp_path / "cache")
     assert sorted(read) == ["0.png", "1.png", "2.png", "3.png", "4.png"]
-    Image.fromarray(np.full((12, 8), 99, np.uint8)).save(files[1])
+    picture(99).save(files[1])
     os.utime(files[1], ns=(1, 1))
     read.clear()
     for _ in range(2):
@@ -208,3 +102,60 @@ def test_cache_is_small_to_pickle(files, tmp_path):
     pickled = pickle.dumps(cache)
     assert len(pickled) < 2000
     assert np.array_equal(pickle.loads(pickled).rows(files), cache.rows(files))
+
+
+def test_a_file_replaced_with_the_same_size_and_time_is_noticed(files, tmp_path):
+    files[1].write_bytes(files[1].read_bytes() + b"\0" * 40)  # room for what replaces it
+    cache_images(files, 16, tmp_path / "cache")
+    before = os.stat(files[1])
+    for grey, in_place in ((120, True), (130, False)):
+        new = tmp_path / "new"
+        picture(grey).save(new, format="PNG")
+        content = new.read_bytes().ljust(before.st_size, b"\0")
+        if in_place:
+            files[1].write_bytes(content)
+        else:
+            new.write_bytes(content)
+            os.replace(new, files[1])
+        os.utime(files[1], ns=(before.st_atime_ns, before.st_mtime_ns))
+        after = os.stat(files[1])
+        assert (after.st_size, after.st_mtime_ns) == (before.st_size, before.st_mtime_ns)
+        assert cache_images(files, 16, tmp_path / "cache")[files[1]][8, 8] == grey
+
+
+def test_another_reader_reads_anew_and_leaves_nothing_behind(files, tmp_path, monkeypatch):
+    cache_images(files, 16, tmp_path / "cache")
+    cache_images(files, 8, tmp_path / "cache")
+    monkeypatch.setattr(module, "READER", module.READER + 1)
+    read = count_reads(monkeypatch)
+    cache_images(files, 16, tmp_path / "cache")
+    assert sorted(read) == ["0.png", "1.png", "2.png", "3.png", "4.png"]
+    names = sorted(path.name.rsplit("-", 1)[0] for path in (tmp_path / "cache").iterdir())
+    assert names == [f"16px-reader{module.READER}"] * 2 + [f"8px-reader{module.READER - 1}"] * 2
+
+
+def test_refused_images_are_put_aside_where_asked(files, tmp_path):
+    (tmp_path / "broken.png").write_text("no")
+    refused = {}
+    cache = cache_images(
+        [*files, tmp_path / "broken.png", tmp_path / "none.png"], 16, tmp_path / "c", refused
+    )
+    assert len(cache) == 5
+    assert list(refused) == [str(tmp_path / "none.png"), str(tmp_path / "broken.png")]
+    assert "not readable" in refused[str(tmp_path / "broken.png")]
+
+
+def test_pictures_that_use_a_sliver_of_the_range_are_reported_each_time(files, tmp_path):
+    narrow = tmp_path / "narrow.png"
+    values = (100 + np.arange(600) % 9).astype(np.uint8).reshape(20, 30)
+    values[0, :3] = 255, 0, 255  # a few other pixels do not widen it
+    Image.fromarray(values).save(narrow)
+    for _ in range(2):  # also when the cache has it
+        with pytest.warns(UserWarning, match=rf"1 of 6 images.*fewer than 32 .*{narrow} 9\."):
+            cache_images([*files, narrow], 16, tmp_path / "cache")
+
+
+def test_a_place_that_cannot_be_written_names_the_variable(files, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(ImageError, match="MEDPROBCLIP_IMAGES"):
+        cache_images(files, 16, tmp_path / "file" / "cache")

@@ -7,6 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
+from medprobclip.data.reports import is_missing
 from medprobclip.data.studies import (
     COLUMNS,
     StudyTableError,
@@ -34,10 +35,10 @@ def write_text(folder: Path, text: str) -> Path:
 def table(folder: Path, **columns) -> pd.DataFrame:
     base = {
         "study_id": ["s1", "s2"],
-        "image_paths": [(folder / "a.png", folder / "b.png"), (folder / "a.png",)],
+        "image_paths": [(f"{folder}/a.png", f"{folder}/b.png"), (f"{folder}/a.png",)],
         "view_names": [("PA", ""), ("",)],
         "findings": ["Clear.", ""],
-        "impression": ["NA", "Normal."],
+        "impression": ["Stable", "Normal."],
     }
     return pd.DataFrame(base | columns, dtype=object)
 
@@ -46,16 +47,16 @@ def test_reads_the_published_schema_as_text(folder):
     text = (
         "\ufeff"
         + HEADER.replace("\n", ",patient_id,codes\n")
-        + 's1,a.png; b.png,PA;LATERAL,"Two\nlines.",NA,007,Cardiomegaly/mild;normal\n'
-        + f"s2,{folder / 'a.png'},,,None.,,\n"
+        + 's1,a.png; b.png,PA;LATERAL,"Two\nlines.",NAD,007,Cardiomegaly/mild;normal\n'
+        + f"s2,{folder / 'a.png'},,Clear.,None.,,\n"
     )
     studies = read_studies(write_text(folder, text))
     assert studies.columns.tolist() == [*COLUMNS, "patient_id", "codes"]
-    assert studies["image_paths"].tolist() == [(folder / "a.png", folder / "b.png"), (folder / "a.png",)]
+    assert studies["image_paths"].tolist() == [(f"{folder}/a.png", f"{folder}/b.png"), (f"{folder}/a.png",)]
     assert studies["view_names"].tolist() == [("PA", "LATERAL"), ("",)]
     assert studies["codes"].tolist() == [("Cardiomegaly/mild", "normal"), ()]
-    assert studies["findings"].tolist() == ["Two\nlines.", ""]
-    assert studies["impression"].tolist() == ["NA", "None."]
+    assert studies["findings"].tolist() == ["Two\nlines.", "Clear."]
+    assert studies["impression"].tolist() == ["NAD", ""]
     assert studies["patient_id"].tolist() == ["007", ""]
 
 
@@ -68,6 +69,8 @@ def test_round_trip_is_exact(folder, findings, note, codes):
     studies = table(folder, findings=[findings, "b"], note=[note, ""], codes=[tuple(codes), ("x",)])
     write_studies(studies, folder / "sub" / "out.csv")
     back = read_studies(folder / "sub" / "out.csv")
+    if is_missing(findings):
+        studies["findings"] = ["", "b"]
     assert back.to_dict("list") == studies.to_dict("list")
 
 
@@ -80,7 +83,7 @@ def test_a_folder_of_studies_can_be_moved(folder):
     studies["image_paths"] = [(inner / "images" / "x.png",)]
     write_studies(studies, inner / "studies.csv")
     moved = inner.rename(folder / "elsewhere")
-    assert read_studies(moved / "studies.csv")["image_paths"][0] == (moved / "images" / "x.png",)
+    assert read_studies(moved / "studies.csv")["image_paths"][0] == (str(moved / "images" / "x.png"),)
 
 
 def test_write_leaves_the_old_file_when_it_fails(folder):
@@ -104,10 +107,10 @@ def test_write_needs_every_column(folder):
         ("", "line 1 lacks"),
         (HEADER.replace("\n", ",findings\n"), "line 1 repeats.*findings"),
         (HEADER, "no study below the header"),
-        (HEADER + "s1,a.png,PA,Clear.\n", "1 row with other than the header's 5 values .line 2"),
-        (HEADER + "s1,a.png,PA,No effusion, no mass.,x\n", "line 2.*quotes"),
+        (HEADER + "s1,a.png,PA,Clear.\n", "other than the header's 5 values in 1 row.*line 2: 4 values"),
+        (HEADER + "s1,a.png,PA,No effusion, no mass.,x\n", "quotes. line 2: 6 values"),
         (HEADER + ",a.png,PA,Clear.,\n", "study_id: empty in 1 row. Give every study an id. line 2"),
-        (HEADER + "s1,a.png,PA,x,\ns1,a.png,PA,x,\n", r"before in 1 row.*line 3 \(s1\), first on line 2"),
+        (HEADER + "s1,a.png,PA,x,\ns1,a.png,PA,x,\n", r"before in 1 row.*line 3 \(s1\): first on line 2"),
         (HEADER + "s1,,PA,x,\n", r"no image in 1 row.*line 2 \(s1\)"),
         (HEADER + "s1,a.png;,PA;LATERAL,x,\n", "no image in 1 row"),
         (HEADER + "s1,a.png;b.png,PA,x,\n", "line 2 .s1.: 2 images, 1 views"),

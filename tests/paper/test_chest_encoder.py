@@ -17,12 +17,13 @@ from sources import ROOT
 from transformers import AutoModel
 
 from medprobclip.commands import encoder as command
-from medprobclip.data.images import read_image
+from medprobclip.data.radiographs import read_image
 from medprobclip.evaluation.discrimination import auroc
 from medprobclip.paper import chest_encoder
 from medprobclip.paper.chest_encoder import begin, judge, provenance, readability_table, school_encoder
 from medprobclip.paper.figures import catalogue as figures
-from medprobclip.settings import GreyConfig, ReadabilityConfig, SchoolConfig
+from medprobclip.school_settings import ReadabilityConfig, SchoolConfig
+from medprobclip.settings import GreyConfig
 from medprobclip.simulator.chest.preparation import PREPARATION_VERSION
 from medprobclip.simulator.corpus import simulate_corpus
 from medprobclip.simulator.openi_sim import training_codes

@@ -1,13 +1,14 @@
 """The corpus `openi-sim`: resumable, idempotent, split by patient."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
 from PIL import Image
 
-from medprobclip.data.images import read_image
+from medprobclip.data.radiographs import read_image
 from medprobclip.data.studies import COLUMNS, read_studies
 from medprobclip.simulator import openi_sim
 from medprobclip.simulator.corpus import image_paths
@@ -32,7 +33,9 @@ def drawn(monkeypatch):
             for path in image_paths(folder, study_id, views):
                 if not path.is_file() or read_image(path).shape[0] != config.size_px:
                     ids.append(study_id)
-                    Image.new("L", (config.size_px, config.size_px), 90).save(path)
+                    picture = Image.new("L", (config.size_px, config.size_px), 90)
+                    picture.paste(30, (0, 0, config.size_px // 2, config.size_px))
+                    picture.save(path)
                 if len(ids) == interrupt_after[0]:
                     raise KeyboardInterrupt
         return pd.DataFrame(rows)
@@ -56,7 +59,7 @@ def test_build_writes_the_published_schema_split_by_patient(tmp_path, drawn):
     for split, part in parts.items():
         assert (part["split"] == split).all()
     for study_id, paths, views in studies[["study_id", "image_paths", "view_names"]].itertuples(index=False):
-        assert [path.name for path in paths] == [f"{study_id}_{view.lower()}.png" for view in views]
+        assert [Path(path).name for path in paths] == [f"{study_id}_{view.lower()}.png" for view in views]
     for codes, entries in zip(studies["codes"], studies["appearance"], strict=True):
         assert len(entries) == sum(bool(side_choices(code)) for code in codes)
     assert len(pd.read_csv(tmp_path / "rendered.csv")) > 20
@@ -106,7 +109,7 @@ def test_build_is_idempotent_and_makes_only_what_is_missing(tmp_path, drawn):
     assert ids == []
     assert (tmp_path / "studies.csv").stat().st_mtime_ns == stamp
     assert again.to_dict("list") == first.to_dict("list")
-    first["image_paths"][7][-1].unlink()
+    Path(first["image_paths"][7][-1]).unlink()
     build_openi_sim(tmp_path, size_px=16, n_studies=20)
     assert ids == [first["study_id"][7]]
     build_openi_sim(tmp_path, size_px=16, n_studies=25)

@@ -231,9 +231,9 @@ def test_other_files_are_refused(miniature, write, tmp_path):
     with pytest.raises(FileNotFoundError):
         read_published(tmp_path)
     path = tmp_path / "other.pt"
-    for content in (b"", b"hello world"):
+    for content, reason in ((b"", "is empty"), (b"hello world", "no file that torch.save wrote")):
         path.write_bytes(content)
-        refused(path, "no file that torch.save wrote")
+        refused(path, reason)
     for content in ([torch.ones(2)], {"model": torch.ones(2)}, {"epoch": 3, "a": torch.ones(())}):
         torch.save(content, path)
         refused(path, "neither a state dict")

@@ -21,7 +21,7 @@ from medprobclip.evaluation.retrieval import (
     retrieval_table,
 )
 from medprobclip.training.loop import TrainingError
-from medprobclip.training.runs import evaluate_run, load_run, train_run
+from medprobclip.training.runs import evaluate_run, load_run, open_table, train_run
 
 
 @pytest.fixture(scope="module")
@@ -70,6 +70,22 @@ def test_other_pixels_under_the_same_table_are_other_data(study_tables, tiny_pro
     assert first["test_data"] != second["test_data"]
     with pytest.raises(TrainingError, match="other settings or data"):
         train_run(tables["train"], tables["validate"], tmp_path / "run", once)
+
+
+def test_a_linked_table_trains_on_the_pictures_that_were_checked(study_tables, tmp_path):
+    """Those beside the link, for every reader: not those beside the file to which it leads."""
+    raw, processed = tmp_path / "raw", tmp_path / "processed"
+    shutil.copytree(study_tables["test"].parent, raw)
+    processed.mkdir()
+    for picture in raw.glob("test-*.png"):
+        Image.fromarray(255 - np.asarray(Image.open(picture))).save(processed / picture.name)
+    (processed / "test.csv").symlink_to("../raw/test.csv")
+    checked, trained = read_studies(processed / "test.csv"), open_table(processed / "test.csv", 32)
+    assert checked["image_paths"].tolist() == trained.studies["image_paths"].tolist()
+    for path, *_ in checked["image_paths"]:
+        assert path.startswith(str(processed))
+        inverted = np.asarray(Image.open(processed / path.rsplit("/", 1)[1]))
+        assert np.array_equal(trained.images[path], inverted)
 
 
 def test_an_unfinished_run_is_not_tested(study_tables, tiny_profile, tmp_path):

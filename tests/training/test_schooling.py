@@ -12,7 +12,8 @@ from transformers import AutoModel, ResNetModel
 
 from medprobclip.data.augment import to_float
 from medprobclip.evaluation.discrimination import auroc
-from medprobclip.settings import GreyConfig, SchoolConfig
+from medprobclip.school_settings import SchoolConfig
+from medprobclip.settings import GreyConfig
 from medprobclip.training import schooling
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.schooling import Pupil, mean_auroc, measurable, predict, save_encoder, school

@@ -1,5 +1,9 @@
 """Which notebooks a call runs; that they all do from top to bottom is shown by test_reproduce."""
 
+import json
+import sys
+
+import nbformat
 import pytest
 
 from medprobclip.commands.run import main, parser
@@ -49,3 +53,23 @@ def test_a_stopped_command_ends_in_one_line():
 
     with pytest.raises(SystemExit, match="The same command goes on from here"):
         guarded(stopped)
+
+
+@pytest.mark.parametrize(
+    "metadata",
+    [
+        {},
+        {"kernelspec": {"name": "my-env", "display_name": "My environment", "language": "python"}},
+        {"kernelspec": {"name": "ir", "display_name": "R", "language": "R"}, "language_info": {"name": "R"}},
+    ],
+)
+def test_a_notebook_runs_whatever_kernel_it_was_saved_under(tmp_path, metadata):
+    """In this very Python."""
+    parameters = nbformat.v4.new_code_cell("root = None", metadata={"tags": ["parameters"]})
+    cell = nbformat.v4.new_code_cell("import sys\nprint(sys.executable)")
+    notebook = nbformat.v4.new_notebook(cells=[parameters, cell], metadata=metadata)
+    (tmp_path / "notebooks").mkdir()
+    nbformat.write(notebook, tmp_path / "notebooks" / "01_a.ipynb")
+    workspace = run_notebooks(NotebookParameters("smoke", root=str(tmp_path)), ["01"])
+    ran = json.loads((workspace.notebooks / "01_a.ipynb").read_text())
+    assert ran["cells"][-1]["outputs"][0]["text"] == [f"{sys.executable}\n"]

@@ -12,7 +12,7 @@ import torch
 from tqdm import tqdm
 
 from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
-from medprobclip.data.dataset import reference_view
+from medprobclip.data.views import reference_view
 from medprobclip.evaluation.confidence import confidences
 from medprobclip.evaluation.discrimination import auroc
 from medprobclip.evaluation.embedding import Embeddings, embed_images

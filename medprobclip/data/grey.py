@@ -1,0 +1,66 @@
+"""Pixel values of any depth -> eight-bit grey; and which pictures show nothing."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+CLIPPED = 0.005  # share of the pixels beyond either end of the range: markers, hot and dead pixels
+CENTRAL = 0.98  # share of the pixels whose grey levels are counted by `used_levels`
+SLIVER = 32  # of 256 levels: a picture that uses fewer was probably scaled wrongly when it was stored
+
+
+class ImageError(ValueError):
+    """An image that cannot be used: the message names the file and the remedy."""
+
+
+def trimmed_range(values: np.ndarray, share: float = CLIPPED) -> tuple[float, float]:
+    """The range of the values without a share of them at either end, at least one: `[n]` -> low, high.
+
+    One broken pixel moves no end, however small the picture.
+    """
+    count = values.size
+    cut = min(max(1, int(share * count)), (count - 1) // 2)
+    ends = np.partition(values, (cut, count - 1 - cut))
+    return float(ends[cut]), float(ends[count - 1 - cut])
+
+
+def stretch(values: np.ndarray, name: str | Path, padding: np.ndarray | None = None) -> np.ndarray:
+    """Map the trimmed range of values `[H, W]` to 0..255: uint8 `[H, W]`, padding (bool `[H, W]`) at 0.
+
+    Raises ImageError, which calls the picture `name`, where there is no range, or values that are no numbers.
+    """
+    values = values.astype(np.float32)
+    shown = values[~padding] if padding is not None else values.ravel()
+    if not np.isfinite(shown).all():
+        raise ImageError(f"{name}: has pixels that are no numbers (NaN or infinite). Write the file again.")
+    if not shown.size:
+        raise ImageError(f"{name}: blank, every pixel is padding. Remove its study from the table.")
+    low, high = trimmed_range(shown)
+    if not high > low:
+        raise _blank(name, low, shown)
+    grey = np.rint((values - low) * (255 / (high - low))).clip(0, 255)
+    if padding is not None:
+        grey[padding] = 0
+    return grey.astype(np.uint8)
+
+
+def refuse_blank(grey: np.ndarray, name: str | Path) -> np.ndarray:
+    """The picture uint8 `[H, W]` itself. Raises ImageError when all but a few pixels are the same."""
+    low, high = trimmed_range(grey.ravel())
+    if not high > low:
+        raise _blank(name, low, grey)
+    return grey
+
+
+def used_levels(grey: np.ndarray) -> int:
+    """How many of 256 grey levels the central 98 % of the pixels reach over: uint8 `[H, W]` -> 1..256."""
+    low, high = trimmed_range(grey.ravel(), (1 - CENTRAL) / 2)
+    return int(high - low) + 1
+
+
+def _blank(name: str | Path, value: float, values: np.ndarray) -> ImageError:
+    odd = int((values != value).sum())
+    which = f"all but {odd} pixels are {value:g}" if odd else f"every pixel is {value:g}"
+    return ImageError(f"{name}: blank, {which}. Remove its study from the table.")

@@ -1,0 +1,81 @@
+"""What a person should know of a study table before it is used: counted, in one line each."""
+
+from __future__ import annotations
+
+import pandas as pd
+
+from medprobclip.data.dataset import SECTIONS, StudyDataset
+from medprobclip.data.patients import patient_column, patients_of
+from medprobclip.data.reports import normalise
+from medprobclip.data.views import named_views, unknown_views
+
+REPEATED = 0.05  # share of the studies with one wording, from which on it is named
+SPELLED = 0.5  # share of a text's pieces that are unknown or single letters: then its words are unknown
+
+
+def table_notices(studies: pd.DataFrame) -> list[str]:
+    """Views of unknown names, patients that cannot be checked, and wordings that many studies share."""
+    notices = []
+    if unknown := unknown_views(studies["view_names"]):
+        notices.append(
+            f"view names not known: {named_views(unknown)}. Such an image stands for its study where no PA "
+            "or AP view is named"
+        )
+    column = patient_column(studies)
+    if column is None:
+        notices.append(
+            "no column names patients (patient_id, subject_id): not checked whether one is in two tables"
+        )
+    elif nameless := sum(not patient for patient in patients_of(studies) or ()):
+        notices.append(
+            f"{nameless} of {len(studies)} studies have no {column}: their patients are not checked"
+        )
+    for section in SECTIONS:
+        counts = studies[section].map(normalise).value_counts()
+        counts = counts[(counts.index != "") & (counts > max(2, REPEATED * len(studies)))]
+        for wording, count in counts.head(3).items():
+            shown = wording if len(wording) <= 60 else wording[:60] + "…"
+            notices.append(
+                f"{section}: {count} of {len(studies)} studies ({100 * count / len(studies):.0f} %) have "
+                f"word for word '{shown}': each counts as a right answer for the others"
+            )
+    return notices
+
+
+def text_notices(dataset: StudyDataset) -> list[str]:
+    """Texts cut at the token limit, and texts of which the model knows hardly a word."""
+    tokenizer, notices = dataset.tokenizer, []
+    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
+    letters = {
+        id_
+        for id_, piece in enumerate(pieces)
+        if id_ == tokenizer.unk_token_id or (len(bare := (piece or "").strip("#▁Ġ")) == 1 and bare.isalpha())
+    }
+    for section in SECTIONS:
+        texts, tokens = dataset.studies[section].tolist(), dataset.tokens[section]
+        full = [
+            text for text, ids in zip(texts, tokens, strict=True) if len(ids) >= tokenizer.model_max_length
+        ]
+        cut = sum(len(ids) > tokenizer.model_max_length for ids in _whole(tokenizer, full))
+        if cut:
+            notices.append(
+                f"{section}: {cut} of {len(texts)} texts are cut at {tokenizer.model_max_length} tokens; "
+                "--max_tokens moves the limit"
+            )
+        spelled = [
+            text
+            for text, ids in zip(texts, tokens, strict=True)
+            if (words := [id_ for id_ in ids if id_ not in special])
+            and sum(id_ in letters for id_ in words) > SPELLED * len(words)
+        ]
+        if spelled:
+            notices.append(
+                f"{section}: {len(spelled)} of {len(texts)} texts are mostly words that the text model does "
+                f"not know, first '{spelled[0][:60]}'. Another language, or a damaged file?"
+            )
+    return notices
+
+
+def _whole(tokenizer, texts: list[str]) -> list[list[int]]:
+    return tokenizer(texts, truncation=False, verbose=False)["input_ids"] if texts else []

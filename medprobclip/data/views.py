@@ -1,0 +1,60 @@
+"""What a view's name says: frontal or lateral, and which radiograph stands for a study."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from collections.abc import Iterable, Sequence
+
+# In order of preference: which image stands for a study. An unknown name comes before what is known not to be
+# frontal, because it may hide a frontal film.
+PA, AP, FRONTAL, UNKNOWN, OBLIQUE, LATERAL = "PA", "AP", "FRONTAL", "unknown", "OBLIQUE", "LATERAL"
+PREFERENCE = (PA, AP, FRONTAL, UNKNOWN, OBLIQUE, LATERAL)
+FRONTAL_KINDS = (PA, AP, FRONTAL)
+# As MIMIC-CXR, OpenI, PadChest and DICOM's View Position write them.
+_WORDS = {
+    PA: ("PA", "POSTEROANTERIOR", "POSTERIORANTERIOR", "POSTERO ANTERIOR", "POSTERIOR ANTERIOR"),
+    AP: ("AP", "ANTEROPOSTERIOR", "ANTERIORPOSTERIOR", "ANTERO POSTERIOR", "ANTERIOR POSTERIOR"),
+    # A patient on the side (LLD, RLD) is taken from the front, though "lateral decubitus" says lateral.
+    FRONTAL: ("FRONTAL", "LLD", "RLD", "DECUBITUS", "DECUB", "LORDOTIC", "AXIAL"),
+    OBLIQUE: ("LAO", "RAO", "LPO", "RPO", "OBLIQUE", "OBL"),
+    LATERAL: ("LATERAL", "LAT", "L", "LL", "RL", "LLAT", "RLAT", "SWIMMERS", "SIDE", "PROFILE"),
+}
+
+
+def view_kind(name: str) -> str:
+    """One of `PREFERENCE`: "AP Supine" is AP, "PA LLD" PA, "XTABLE LATERAL" LATERAL, "" unknown."""
+    words = " ".join(re.sub(r"[^A-Z]+", " ", name.upper()).split())
+    spaced = f" {words} "
+    for kind, names in _WORDS.items():
+        if any(f" {known} " in spaced for known in names):
+            return kind
+    return UNKNOWN
+
+
+def reference_view(view_names: Sequence[str]) -> int:
+    """Index of the image that stands for a study: the first of its most frontal kind, PA before AP.
+
+    An image of unknown view comes before an oblique or lateral one: a frontal film under an unusual name is
+    not passed over for the lateral. Raises ValueError for a study without images.
+    """
+    if not view_names:
+        raise ValueError("a study without images has no reference view")
+    return min(range(len(view_names)), key=lambda i: PREFERENCE.index(view_kind(view_names[i])))
+
+
+def has_frontal_view(view_names: Iterable[str]) -> bool:
+    """Is one of the views frontal?"""
+    return any(view_kind(name) in FRONTAL_KINDS for name in view_names)
+
+
+def unknown_views(studies: Iterable[Sequence[str]]) -> dict[str, int]:
+    """View names that `view_kind` does not know -> how many images have them, most frequent first."""
+    names = Counter(name for views in studies for name in views)
+    return {name: n for name, n in names.most_common() if view_kind(name) == UNKNOWN}
+
+
+def named_views(counts: dict[str, int], most: int = 8) -> str:
+    """What `unknown_views` found, in a line: "'' 12 times, 'CHEST' 3 times"."""
+    named = [f"'{name}' {n} time{'s' * (n != 1)}" for name, n in list(counts.items())[:most]]
+    return ", ".join(named) + (f" and {len(counts) - most} more" if len(counts) > most else "")

@@ -1,0 +1,178 @@
+"""Study tables as people have them: separators, lists, paths, links, words for nothing, ids, bad rows."""
+
+import csv
+import os
+import re
+
+import pytest
+
+from medprobclip.data.studies import (
+    BadRow,
+    StudyTableError,
+    check_disjoint,
+    read_studies,
+    write_bad_rows,
+)
+
+HEADER = "study_id,image_paths,view_names,findings,impression\n"
+
+
+@pytest.fixture
+def folder(tmp_path):
+    for name in ("a.png", "b.png", "images/c.png"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_bytes(name.encode())
+    return tmp_path
+
+
+def table(folder, *rows, header=HEADER, name="t.csv", encoding="utf-8"):
+    path = folder / name
+    path.write_text(header + "".join(f"{row}\n" for row in rows), encoding=encoding)
+    return path
+
+
+@pytest.mark.parametrize("separator", [",", ";", "\t", "|"])
+@pytest.mark.parametrize("encoding", ["utf-8", "utf-8-sig", "utf-16"])
+def test_separators_and_encodings_of_spreadsheets(folder, separator, encoding):
+    header = HEADER.replace(",", separator)
+    row = separator.join(["s1", '"a.png;b.png"', '"PA;LATERAL"', "Größe normal.", "x, y"])
+    row = row.replace("x, y", '"x, y"')
+    studies = read_studies(table(folder, row, header=header, encoding=encoding))
+    assert studies.iloc[0].tolist() == [
+        "s1", (f"{folder}/a.png", f"{folder}/b.png"), ("PA", "LATERAL"), "Größe normal.", "x, y",
+    ]  # fmt: skip
+
+
+def test_lists_and_backslashes_in_cells(folder):
+    rows = [
+        "s1,\"['a.png', 'b.png']\",\"['PA', 'LATERAL']\",x,y",
+        "s2,\"['a.png' 'b.png']\",PA;LATERAL,x,y",
+        r"s3,images\c.png,PA,x,y",
+    ]
+    studies = read_studies(table(folder, *rows))
+    both = (f"{folder}/a.png", f"{folder}/b.png")
+    assert studies["image_paths"].tolist() == [both, both, (f"{folder}/images/c.png",)]
+    assert studies["view_names"].tolist() == [("PA", "LATERAL"), ("PA", "LATERAL"), ("PA",)]
+
+
+def test_a_path_of_another_system_is_called_so(folder):
+    with pytest.raises(StudyTableError, match=r"path of another system in 1 row.*C:\\data\\a\.png"):
+        read_studies(table(folder, r"s1,C:\data\a.png,PA,x,y"))
+
+
+def test_long_reports_are_read(folder):
+    report = "No change. " * 20_000
+    assert read_studies(table(folder, f"s1,a.png,PA,{report},y"))["findings"][0] == report
+    assert csv.field_size_limit() == 131072  # as everyone else expects it
+
+
+@pytest.mark.parametrize("views", ["", "nan", "N/A", " "])
+def test_views_that_nobody_named_are_unknown(folder, views):
+    studies = read_studies(table(folder, f"s1,a.png;b.png,{views},x,y"))
+    assert studies["view_names"].tolist() == [("", "")]
+
+
+@pytest.mark.parametrize(
+    "word",
+    ["nan", "NaN", "None", "None.", "N/A", "n/a", "null", "NULL", ".", "___", "-", "—", "<NA>", "\u200b",
+     "\u00a0", "\ufeff", "\u3164", "#N/A", "XXXX", "not available"],
+)  # fmt: skip
+def test_words_for_nothing_are_nothing(folder, word):
+    studies = read_studies(table(folder, f"s1,a.png,PA,{word},Normal.", "s2,a.png,PA,Clear.,x"))
+    assert studies["findings"].tolist() == ["", "Clear."]
+    with pytest.raises(StudyTableError, match="both empty in 1 row"):
+        read_studies(table(folder, f"s1,a.png,PA,{word},{word}"))
+
+
+@pytest.mark.parametrize("text", ["Nad", "COPD", "1", "None seen", "Unknown mass", "無異常", "clear", "n"])
+def test_short_texts_are_texts(folder, text):
+    assert read_studies(table(folder, f"s1,a.png,PA,{text},x"))["findings"][0] == text
+
+
+def test_a_linked_table_has_its_pictures_where_the_link_lies(folder):
+    (folder / "raw").mkdir()
+    (folder / "processed").mkdir()
+    for place in ("raw", "processed"):
+        (folder / place / "a.png").write_text(place)
+    table(folder / "raw", "s1,a.png,PA,x,y")
+    os.symlink("../raw/t.csv", folder / "processed" / "t.csv")
+    for place in ("raw", "processed"):
+        assert read_studies(folder / place / "t.csv")["image_paths"][0] == (f"{folder}/{place}/a.png",)
+
+
+def test_ids_are_the_same_with_and_without_decimals(folder):
+    with pytest.raises(StudyTableError, match=r"used before in 1 row.*line 3 \(7\.0\): first on line 2"):
+        read_studies(table(folder, "7,a.png,PA,x,y", "7.0,b.png,PA,x,y"))
+
+
+WITH_PATIENT = HEADER.replace("\n", ",{}\n")
+
+
+@pytest.mark.parametrize(("one", "other"), [("subject_id", "subject_id"), ("subject_id", "PatientID")])
+def test_patients_in_two_tables_are_found_by_any_of_their_names(folder, one, other):
+    parts = {
+        "training": read_studies(table(folder, "s1,a.png,PA,x,y,50000000", header=WITH_PATIENT.format(one))),
+        "test": read_studies(table(folder, "s2,b.png,PA,x,y, 50000000.0", header=WITH_PATIENT.format(other))),
+    }
+    with pytest.raises(StudyTableError, match="1 patient_id stand.*training and the test.*first 50000000"):
+        check_disjoint(parts)
+
+
+def test_patients_that_nobody_named_are_not_shared(folder):
+    rows = ("s1,a.png,PA,x,y,nan", "s2,b.png,PA,x,y,")
+    header = WITH_PATIENT.format("subject_id")
+    check_disjoint({str(i): read_studies(table(folder, row, header=header)) for i, row in enumerate(rows)})
+
+
+def test_everything_that_two_tables_share_is_listed_links_followed(folder):
+    os.symlink("a.png", folder / "link.png")
+    parts = {
+        "training": read_studies(table(folder, "s1,a.png,PA,x,y", "s2,b.png,PA,x,y")),
+        "test": read_studies(table(folder, "s1.0,link.png,PA,x,y")),
+        "validation": read_studies(table(folder, "s2,images/c.png,PA,x,y")),
+    }
+    with pytest.raises(StudyTableError) as error:
+        check_disjoint(parts)
+    message = str(error.value)
+    assert re.search(r"1 study_id stand in both the training and the validation table, first s2", message)
+    assert re.search(r"1 image files stand in both the training and the test table, first .*png", message)
+    assert message.count("stand in both") == 2
+
+
+def test_bad_rows_are_set_aside_with_their_reasons(folder):
+    rows = ["s1,a.png,PA,x,y", "s2,gone.png,PA,,", "s3,b.png,PA,x", ",b.png,PA,x,y", "s5,b.png,PA,x,y"]
+    bad = []
+    studies = read_studies(table(folder, *rows), bad)
+    assert studies["study_id"].tolist() == ["s1", "s5"]
+    assert sorted((row.line, row.study_id, row.reason) for row in bad) == [
+        (3, "s2", "column image_paths: file not found"),
+        (3, "s2", "columns findings, impression: both empty"),
+        (4, "", "other than the header's 5 values"),
+        (5, "", "column study_id: empty"),
+    ]
+    write_bad_rows(bad, folder / "sub" / "bad.csv")
+    with open(folder / "sub" / "bad.csv", newline="") as file:
+        written = list(csv.DictReader(file))
+    assert [int(row["line"]) for row in written] == [row.line for row in bad]
+    assert set(written[0]) == {"table", "line", "study_id", "reason", "detail"}
+    with pytest.raises(StudyTableError, match="cannot be used"):  # nothing is left
+        read_studies(table(folder, *rows[1:4]), [])
+    assert BadRow("t", 1, "s", "r", "m").detail == ""
+
+
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [
+        (
+            "version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 1\n",
+            "Git LFS pointer.*git lfs pull",
+        ),
+        ("<!DOCTYPE html><html>", "web page"),
+    ],
+)
+def test_what_is_no_table_is_called_what_it_is(folder, content, reason):
+    (folder / "t.csv").write_text(content)
+    with pytest.raises(StudyTableError, match=rf"t\.csv is a {reason}"):
+        read_studies(folder / "t.csv")
+    with pytest.raises(StudyTableError, match="images.* not readable"):
+        read_studies(folder / "images")

@@ -1,0 +1,149 @@
+"""Before the first epoch: every problem of tables, pictures, settings and folder, in one list."""
+
+import csv
+import json
+import shutil
+from dataclasses import replace
+
+import pytest
+from PIL import Image
+
+from medprobclip.data.studies import read_studies
+from medprobclip.support.locks import NAME
+from medprobclip.training.loop import TrainingError
+from medprobclip.training.preflight import NotReadyError, preflight
+from medprobclip.training.runs import train_run
+
+PARTS = {"training": "train", "validation": "validate", "test": "test"}
+
+
+@pytest.fixture
+def tables(study_tables, tmp_path):
+    """Copies that a test may spoil."""
+    folder = tmp_path / "tables"
+    shutil.copytree(study_tables["train"].parent, folder)
+    return {name: folder / study_tables[split].name for name, split in PARTS.items()}
+
+
+def spoil(csv_path, old, new):
+    text = csv_path.read_text()
+    assert old in text
+    csv_path.write_text(text.replace(old, new, 1))
+
+
+def test_what_is_right_is_let_pass_and_described(tables, tiny_profile, tmp_path, capsys):
+    assert preflight(tables, tiny_profile, tmp_path / "out") == tables
+    printed = capsys.readouterr().out
+    assert printed.count("no column names patients") == 3
+    assert not (tmp_path / "out" / NAME).exists()
+
+
+def test_every_problem_of_every_table_is_in_one_list(tables, tiny_profile, tmp_path):
+    spoil(tables["training"], "train-3-pa.png", "gone.png")
+    spoil(tables["validation"], "validate-2,", "validate-1,")
+    (tables["test"].parent / "test-4-pa.png").write_text("no picture")
+    big = replace(tiny_profile, training=replace(tiny_profile.training, batch_size=64))
+    with pytest.raises(NotReadyError) as error:
+        preflight(tables, big, tmp_path / "out")
+    message = str(error.value)
+    for part in ("gone.png", "validate-1): first on line 3", "test-4-pa.png: not readable"):
+        assert part in message
+    assert not (tmp_path / "out" / "checkpoint").exists()
+
+
+def test_too_few_studies_and_missing_codes_are_told_of_their_table(tables, tiny_profile, tmp_path):
+    big = replace(
+        tiny_profile,
+        training=replace(tiny_profile.training, batch_size=64),
+        objective=replace(tiny_profile.objective, equal_coding="positive"),
+    )
+    rows = tables["test"].read_text().splitlines(keepends=True)
+    tables["test"].write_text("".join(rows[:2]))
+    with pytest.raises(NotReadyError) as error:
+        preflight(tables, big, tmp_path / "out")
+    lines = str(error.value).splitlines()
+    assert len(lines) == 3
+    assert "train.csv: 40 of 40 studies have findings and impression, fewer than one batch of 64" in lines[0]
+    assert "needs expert codes" in lines[1]
+    assert "test.csv: 1 of 1 studies have findings, fewer than the 2" in lines[2]
+
+
+def test_encoders_that_are_not_there_are_told_with_the_rest(tables, tiny_profile, tmp_path):
+    spoil(tables["training"], "train-3-pa.png", "gone.png")
+    for vision, text, reason in (
+        ("tiny-resnet", "some-bert", "take both small"),
+        (str(tmp_path / "vit"), str(tmp_path / "bert"), "vit"),
+    ):
+        other = replace(tiny_profile, encoders=replace(tiny_profile.encoders, vision=vision, text=text))
+        with pytest.raises(NotReadyError, match=rf"(?s){reason}.*gone\.png"):
+            preflight(tables, other, tmp_path / "out")
+
+
+def test_what_tables_share_is_refused(tables, tiny_profile, tmp_path):
+    spoil(tables["test"], "test-4-pa.png", "train-4-pa.png")
+    with pytest.raises(NotReadyError, match="1 image files stand in both the training and the test table"):
+        preflight(tables, tiny_profile, tmp_path / "out")
+
+
+def test_bad_rows_go_to_quarantine_and_training_goes_on(tables, tiny_profile, tmp_path, capsys):
+    spoil(tables["training"], "train-3-pa.png", "gone.png")
+    spoil(tables["training"], "train-5,", ",")
+    (tables["test"].parent / "test-4-pa.png").write_text("no picture")
+    out, quarantine = tmp_path / "out", tmp_path / "bad.csv"
+    clean = preflight(tables, tiny_profile, out, quarantine)
+    assert "training: 2 rows set aside" in capsys.readouterr().out
+    assert clean["validation"] == tables["validation"]
+    left = read_studies(clean["training"])["study_id"].tolist()
+    assert left == [f"train-{i}" for i in range(40) if i not in (3, 5)]
+    assert "test-4" not in read_studies(clean["test"])["study_id"].tolist()
+    with quarantine.open(newline="") as file:
+        written = {
+            (row["table"].rsplit("/", 1)[1], row["study_id"]): row["reason"] for row in csv.DictReader(file)
+        }
+    assert written == {
+        ("train.csv", "train-3"): "column image_paths: file not found",
+        ("train.csv", ""): "column study_id: empty",
+        ("test.csv", "test-4"): "an image cannot be used",
+    }
+    history = train_run(clean["training"], clean["validation"], out, tiny_profile)
+    assert len(history) == tiny_profile.training.epochs
+    assert preflight(tables, tiny_profile, out, quarantine) == clean  # and the run goes on from there
+    assert len(train_run(clean["training"], clean["validation"], out, tiny_profile)) == len(history)
+
+
+def test_a_quarantine_without_bad_rows_is_an_empty_list(tables, tiny_profile, tmp_path):
+    assert preflight(tables, tiny_profile, tmp_path / "out", tmp_path / "bad.csv") == tables
+    assert (tmp_path / "bad.csv").read_text().splitlines() == ["table,line,study_id,reason,detail"]
+
+
+def test_a_folder_in_which_another_trains_is_refused(tables, tiny_profile, tmp_path):
+    (tmp_path / "out").mkdir()
+    (tmp_path / "out" / NAME).write_text(json.dumps({"host": "node7", "process": 12, "since": "noon"}))
+    with pytest.raises(NotReadyError, match="process 12 on node7"):
+        preflight(tables, tiny_profile, tmp_path / "out")
+    with pytest.raises(TrainingError, match="process 12 on node7"):
+        train_run(tables["training"], tables["validation"], tmp_path / "out", tiny_profile)
+
+
+def test_a_launcher_of_several_processes_is_refused_at_once(tables, tiny_profile, tmp_path, monkeypatch):
+    monkeypatch.setenv("WORLD_SIZE", "2")
+    for begin in (
+        lambda: preflight(tables, tiny_profile, tmp_path / "out"),
+        lambda: train_run(tables["training"], tables["validation"], tmp_path / "out", tiny_profile),
+    ):
+        with pytest.raises(TrainingError, match="one process.*torchrun"):
+            begin()
+
+
+def test_a_folder_that_cannot_be_one_is_refused(tables, tiny_profile, tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(NotReadyError, match="file.*no folder to write into"):
+        preflight(tables, tiny_profile, tmp_path / "file")
+
+
+def test_pictures_are_read_before_training(tables, tiny_profile, tmp_path):
+    """Also those of a test table, which is scored hours later; as pictures, not as names."""
+    picture = tables["test"].parent / "test-4-pa.png"
+    Image.new("L", (32, 32), 7).save(picture)
+    with pytest.raises(NotReadyError, match=r"test-4-pa\.png: blank"):
+        preflight(tables, tiny_profile, tmp_path / "out")
