@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+import tempfile
 import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
@@ -67,7 +68,7 @@ def parse(arguments: Sequence[str], prog: str = "medprobclip train") -> tuple[Ta
         try:
             changed[part] = from_flags(getattr(profile, part), given)
         except ValueError as error:  # values out of range, or that do not go together
-            problems += str(error).split("; ")
+            problems += str(error).splitlines()
     if problems:
         command.error("\n  ".join(problems + table_problems(tables)))
     return tables, replace(profile, **changed)
@@ -97,30 +98,36 @@ def main(arguments: Sequence[str] | None = None) -> None:
     tables, profile = parse(sys.argv[1:], published) if arguments is None else parse(arguments)
     from medprobclip.data.grey import ImageError
     from medprobclip.data.studies import StudyTableError
+    from medprobclip.support.locks import LockedError
     from medprobclip.training.loop import TrainingError
 
     try:
         run(tables, profile)
-    except (StudyTableError, ImageError, TrainingError, OSError) as error:
+    except (StudyTableError, ImageError, TrainingError, LockedError, OSError) as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
         sys.exit("Stopped. The same command resumes after the last finished epoch.")
     except Exception as error:
-        trace = tables.out / "error.txt"
+        trace = Path(tempfile.mkdtemp(prefix="medprobclip-")) / "error.txt"  # `out` may be what is wrong
         trace.write_text(traceback.format_exc(), encoding="utf-8")
         sys.exit(f"{type(error).__name__}: {error}\nNot foreseen. Where it came from is in {trace}.")
 
 
 def run(tables: Tables, profile: Profile) -> None:
     """Train into the output folder, score the test table, print both."""
-    from medprobclip.training.preflight import preflight
+    from contextlib import nullcontext
+
+    from medprobclip.support.locks import locked_folder
+    from medprobclip.training.preflight import folder_problems, preflight
     from medprobclip.training.runs import calibrate_run, evaluate_run, train_run
 
-    checked = preflight(tables.named(), profile, tables.out, tables.quarantine)
-    train_run(checked["training"], checked["validation"], tables.out, profile)
-    table, _ = evaluate_run(tables.out, checked["test"])
-    if tables.calibrate_csv:
-        calibrate_run(tables.out, checked["calibration"])
+    # One lock from the first look to the last score; a folder that has none to give is told with the rest.
+    with nullcontext() if folder_problems(tables.out) else locked_folder(tables.out):
+        checked = preflight(tables.named(), profile, tables.out, tables.quarantine)
+        train_run(checked["training"], checked["validation"], tables.out, profile)
+        table, _ = evaluate_run(tables.out, checked["test"])
+        if tables.calibrate_csv:
+            calibrate_run(tables.out, checked["calibration"])
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
     print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
 

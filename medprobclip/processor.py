@@ -17,8 +17,8 @@ from transformers.models.auto import (  # not by way of what registers our class
 
 from medprobclip.data.augment import normalise, to_float
 from medprobclip.data.grey import SLIVER, ImageError, used_levels
+from medprobclip.data.missing import has_no_text
 from medprobclip.data.radiographs import grey_values, read_image, resize_square
-from medprobclip.data.reports import is_missing
 from medprobclip.model import MedProbCLIPConfig
 from medprobclip.settings import EncoderConfig, GreyConfig
 from medprobclip.support.downloads import check_downloaded
@@ -82,7 +82,9 @@ def _grey(picture: Picture, position: int) -> np.ndarray:
         raise ImageError(f"{name}: {type(picture).__name__}? Give a path, a PIL image or a numpy array.")
     try:
         return grey_values(picture, name)
-    except (OSError, SyntaxError) as error:  # an opened picture is decoded here
+    except ImageError:
+        raise
+    except Exception as error:  # an opened picture is decoded here
         raise ImageError(f"{name}: not readable ({error}). Fetch the file again or convert it.") from error
 
 
@@ -136,7 +138,7 @@ class MedProbCLIPProcessor(ProcessorMixin):
         batch = {} if images is None else dict(self.image_processor(images))
         if text is not None:
             texts = [text] if isinstance(text, str) else list(text)
-            if missing := [i for i, one in enumerate(texts) if is_missing(one)]:
+            if missing := [i for i, one in enumerate(texts) if has_no_text(one)]:
                 warnings.warn(
                     f"{len(missing)} of {len(texts)} texts stand for no text, the first at {missing[0]}: "
                     f"'{texts[missing[0]]}'. Leave them out: every such text looks alike",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
 
 from medprobclip.settings import SmallVision, refuse_out_of_range
@@ -27,7 +26,7 @@ class SchoolConfig:
     def __post_init__(self) -> None:
         least = {"patients": 10, "size_px": 8, "least_positives": 1, "epochs": 1, "batch_size": 1, "seed": 0}
         ranges = {name: getattr(self, name) >= value for name, value in least.items()}
-        ranges |= {name: 0 <= getattr(self, name) < math.inf for name in ("learning_rate", "weight_decay")}
+        ranges |= {name: getattr(self, name) >= 0 for name in ("learning_rate", "weight_decay")}
         refuse_out_of_range(self, ranges)
 
 

@@ -17,12 +17,16 @@ ScoreName = Literal[  # of `similarity.SCORES`
 
 
 def refuse_out_of_range(config: Any, ranges: dict[str, bool]) -> None:
-    """Raise ValueError that names every field of a dataclass whose value does not fit, with its help."""
+    """Raise ValueError with a line for every field of a dataclass that does not fit, with its help.
+
+    A float that is no number (NaN, infinite) fits nowhere.
+    """
     helps = {name: field.metadata["help"] for name, field in config.__dataclass_fields__.items()}
-    wrong = [name for name, fits in ranges.items() if not fits]
-    if wrong:
-        rules = (f"{name} = {getattr(config, name)} is out of range: {helps[name]}" for name in wrong)
-        raise ValueError("; ".join(rules))
+    values = {name: getattr(config, name) for name in helps}
+    ranges = ranges | {n: False for n, v in values.items() if isinstance(v, float) and not math.isfinite(v)}
+    rules = [f"{n} = {values[n]} is out of range: {helps[n]}" for n, fits in ranges.items() if not fits]
+    if rules:
+        raise ValueError("\n".join(rules))
 
 
 @dataclass(frozen=True)
@@ -185,6 +189,7 @@ class ObjectiveConfig:
             "scale": self.scale > 0,
             "max_scale": self.max_scale is None or self.max_scale >= self.scale,
             "mixed_share": 0 <= self.mixed_share <= 1,
+            "log_var_min": self.log_var_min < 6,  # the largest log σ² of every model
             "soft_threshold": 0 <= self.soft_threshold < 1,
             "soft_power": self.soft_power > 0,
             **{name: getattr(self, name) >= 0 for name in vars(self) if name.endswith("_weight")},
@@ -258,9 +263,9 @@ class TrainingConfig:
         ranges = {
             "epochs": self.epochs >= 1,
             "batch_size": self.batch_size >= 2,  # one study alone has nothing to be told from
-            "learning_rate": 0 < self.learning_rate < math.inf,
-            "vision_rate": 0 <= self.vision_rate < math.inf,
-            "weight_decay": 0 <= self.weight_decay < math.inf,
+            "learning_rate": self.learning_rate > 0,
+            "vision_rate": self.vision_rate >= 0,
+            "weight_decay": self.weight_decay >= 0,
             "warmup": 0 <= self.warmup <= 1,
             "clip_norm": self.clip_norm > 0,
             "seed": 0 <= self.seed < 2**32,

@@ -25,7 +25,7 @@ settings.register_profile(
     "alike", derandomize=True, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.register_profile(  # pytest --hypothesis-profile=long
-    "long", max_examples=2000, deadline=None, suppress_health_check=[HealthCheck.too_slow]
+    "long", max_examples=2500, deadline=None, suppress_health_check=[HealthCheck.too_slow]
 )
 settings.load_profile("alike")
 

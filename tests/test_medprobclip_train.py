@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 
 import pytest
 
@@ -83,6 +84,8 @@ def test_a_missing_table_is_one_clear_line(tables, tmp_path):
         (["--batch_size", "1"], ["batch_size = 1 is out of range"]),
         (["--epochs", "0", "--seed", "-1"], ["epochs = 0 is out of range", "seed = -1 is out of range"]),
         (["--learning_rate", "nan"], ["learning_rate = nan is out of range"]),
+        (["--shift", "nan", "--kl_weight", "inf", "--log_var_min", "7", "--blur_sigma", "inf"],
+         ["shift = nan", "kl_weight = inf", "log_var_min = 7", "blur_sigma = inf"]),
         (["--embed_dim", "0", "--rotation", "-3", "--kl_weight", "-1", "--threads", "0"],
          ["embed_dim = 0", "rotation = -3", "kl_weight = -1", "threads = 0"]),
     ],
@@ -119,7 +122,9 @@ def test_what_was_not_foreseen_is_one_line_and_a_file(tables, tmp_path, monkeypa
     from medprobclip import medprobclip_train
     from medprobclip.training import preflight
 
-    monkeypatch.setattr(preflight, "folder_problems", lambda out: out.mkdir() or 1 / 0)
+    monkeypatch.setattr(preflight, "folder_problems", lambda out: 1 / 0)
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
     with pytest.raises(SystemExit, match=r"(?s)ZeroDivisionError: .*Not foreseen.*error\.txt"):
         medprobclip_train.main([*map(str, tables), "--out", str(tmp_path / "out")])
-    assert "1 / 0" in (tmp_path / "out" / "error.txt").read_text()
+    (trace,) = tmp_path.glob("medprobclip-*/error.txt")
+    assert "1 / 0" in trace.read_text()

@@ -3,6 +3,7 @@
 Each imports only from those above it:
 
     assets.py              fetch, verify and cache the default corpus's raw material
+    missing.py             what stands in a cell where there is nothing
     reports.py             sentences, and which texts are the same
     tokenizer.py           word pieces learned from training reports
     views.py               frontal or lateral, and which radiograph stands for a study

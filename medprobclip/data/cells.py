@@ -6,7 +6,7 @@ import ast
 import os
 import re
 
-_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"")
+_QUOTED = re.compile(r"'(?:[^'\\]|\\.)*'|\"(?:[^\"\\]|\\.)*\"|\b(?:None|nan|NaN|null)\b")
 _DRIVE = re.compile(r"[A-Za-z]:[\\/]|\\\\")
 
 
@@ -17,11 +17,19 @@ def entries(cell: str) -> tuple[str, ...]:
         rest = _QUOTED.sub("", text[1:-1])
         quoted = _QUOTED.findall(text)
         if not rest.strip(", \t\r\n") and (quoted or not text[1:-1].strip()):
-            try:
-                return tuple(ast.literal_eval(entry).strip() for entry in quoted) or ("",)
-            except (SyntaxError, ValueError):  # a Windows path with single backslashes
-                return tuple(entry[1:-1].strip() for entry in quoted)
+            return tuple(map(_unquoted, quoted)) or ("",)
     return tuple(map(str.strip, text.split(";")))
+
+
+def _unquoted(entry: str) -> str:
+    """One entry of a list, "" for None or NaN; a Windows path with single backslashes is left as it is."""
+    if entry[0] not in "'\"":
+        return ""
+    try:
+        value = ast.literal_eval(entry)
+    except (SyntaxError, ValueError):
+        value = entry[1:-1]
+    return (value if value.isprintable() else entry[1:-1]).strip()
 
 
 def absolute_path(folder: str, entry: str) -> str:

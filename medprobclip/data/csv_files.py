@@ -26,6 +26,7 @@ class CsvRows:
     rows: list[list[str]]
     lines: list[int]
     uneven: list[tuple[int, int]]  # line, number of values
+    delimiter: str
 
 
 def read_csv(path: Path, needed: Sequence[str]) -> CsvRows:
@@ -34,10 +35,13 @@ def read_csv(path: Path, needed: Sequence[str]) -> CsvRows:
     Raises StudyTableError for a file that is none, a header without the needed columns or with one twice,
     and when there is no row.
     """
+    start = 1
     try:
         encoding = _encoding(path)
         with _long_values(), path.open(encoding=encoding, newline="") as file:
-            reader = csv.reader(file, delimiter=_delimiter(path, encoding, needed))
+            delimiter = _delimiter(path, encoding, needed)
+            # Strict: a quote that is not closed would swallow the rows behind it, and pair them wrongly.
+            reader = csv.reader(file, delimiter=delimiter, strict=True)
             header = [name.strip() for name in next(reader, [])]
             require_columns(path, header, needed)
             rows, lines, uneven, start = [], [], [], reader.line_num + 1
@@ -50,13 +54,18 @@ def read_csv(path: Path, needed: Sequence[str]) -> CsvRows:
                 start = reader.line_num + 1
     except FileNotFoundError:
         raise StudyTableError(f"{path}: no such file. Check the path of the study table.") from None
-    except (UnicodeError, csv.Error) as error:
+    except csv.Error as error:
+        raise StudyTableError(
+            f"{path}: not readable as CSV ({error}) in the row that starts on line {start}. A quote that "
+            'opens a value closes it, too; inside a value it is doubled: ""'
+        ) from error
+    except UnicodeError as error:
         raise StudyTableError(f"{path}: not readable as CSV ({error}). Save it as UTF-8 CSV.") from error
     except OSError as error:
         raise StudyTableError(f"{path}: not readable ({error.strerror}). Check the path.") from error
     if not rows and not uneven:
         raise StudyTableError(f"{path}: no study below the header line. Add one line per study.")
-    return CsvRows(header, rows, lines, uneven)
+    return CsvRows(header, rows, lines, uneven, delimiter)
 
 
 def require_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
@@ -87,7 +96,10 @@ def _delimiter(path: Path, encoding: str, needed: Sequence[str]) -> str:
     with path.open(encoding=encoding, newline="") as file:
         for delimiter in _DELIMITERS:
             file.seek(0)
-            names = next(csv.reader(file, delimiter=delimiter), [])
+            try:
+                names = next(csv.reader(file, delimiter=delimiter, strict=True), [])
+            except csv.Error:  # quotes where this would be no separator
+                continue
             if set(needed) <= {name.strip() for name in names}:
                 return delimiter
     return ","

@@ -13,7 +13,8 @@ from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.correspondence import same_coding
 from medprobclip.data.images import ImageCache
-from medprobclip.data.reports import is_missing, same_text, varied
+from medprobclip.data.missing import has_no_text
+from medprobclip.data.reports import same_text, varied
 from medprobclip.data.views import reference_view
 from medprobclip.settings import AugmentationConfig
 
@@ -71,7 +72,7 @@ class StudyDataset:
         tokenizer: PreTrainedTokenizerBase,
         required: tuple[str, ...] = SECTIONS,
     ) -> None:
-        complete = ~studies[list(required)].map(is_missing).any(axis=1)
+        complete = ~studies[list(required)].map(has_no_text).any(axis=1)
         self.studies = studies[complete].reset_index(drop=True)
         self.left_out = int((~complete).sum())
         if self.studies.empty:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from medprobclip.data.grey import ImageError, trimmed_range
+from medprobclip.data.grey import SLIVER, ImageError, trimmed_range, used_levels
 
 if TYPE_CHECKING:
     from pydicom import Dataset
@@ -55,10 +55,15 @@ def read_dicom(path: Path) -> DicomPicture:
     if "PixelData" not in dataset or "Rows" not in dataset:
         raise ImageError(f"{path}: not readable as DICOM (no pixel data). Fetch the file again.")
     photometric = str(dataset.get("PhotometricInterpretation", "none"))
-    frames = int(dataset.get("NumberOfFrames") or 1)
-    if frames > 1 or photometric not in ("MONOCHROME1", "MONOCHROME2"):
+    frames = str(dataset.get("NumberOfFrames") or 1)
+    if frames != "1" or photometric not in ("MONOCHROME1", "MONOCHROME2"):
         raise ImageError(
             f"{path}: {photometric} with {frames} frame(s) is not one grey image. Convert it to PNG."
+        )
+    if photometric == "MONOCHROME2" and str(dataset.get("PresentationLUTShape", "")).upper() == "INVERSE":
+        raise ImageError(
+            f"{path}: MONOCHROME2 says that high is light, Presentation LUT Shape INVERSE that it is dark. "
+            "Correct the one that is wrong."
         )
     try:
         stored = _stored_values(dataset)
@@ -109,32 +114,50 @@ def _as_stored(value: int, dataset: Dataset) -> int:
 
 
 def _rescaled(stored: np.ndarray, dataset: Dataset) -> np.ndarray:
-    """After the modality transform; a slope of 0 is none."""
+    """After the modality transform: its table, else slope and intercept; a slope of 0 is none."""
     from pydicom.pixels import apply_modality_lut
 
-    if "ModalityLUTSequence" not in dataset and dataset.get("RescaleSlope") in (0, None):
-        return stored
-    return apply_modality_lut(stored, dataset)
+    if dataset.get("ModalityLUTSequence"):
+        return apply_modality_lut(stored, dataset)
+    slope, intercept = (_numbers(dataset.get(name)) for name in ("RescaleSlope", "RescaleIntercept"))
+    slope = slope[0] if slope and math.isfinite(slope[0]) and slope[0] else 1.0
+    intercept = intercept[0] if intercept and math.isfinite(intercept[0]) else 0.0
+    return stored if (slope, intercept) == (1.0, 0.0) else stored * slope + intercept
 
 
 def _windowed(values: np.ndarray, dataset: Dataset, padding: np.ndarray | None) -> np.ndarray:
-    """After the first window or table that shows anything; as they are without one."""
+    """After the first window or table that shows something; as they are without one.
+
+    A window that leaves next to no grey levels where there were some (two of width 1) shows nothing.
+    """
     from pydicom.pixels import apply_voi, apply_windowing
 
     ways = [lambda: apply_voi(values, dataset)] if dataset.get("VOILUTSequence") else []
-    linear = str(dataset.get("VOILUTFunction") or "LINEAR").upper() == "LINEAR"
+    function = str(dataset.get("VOILUTFunction") or "LINEAR").upper()
+    linear = function == "LINEAR"
     for index, (centre, width) in enumerate(
         zip(_numbers(dataset.get("WindowCenter")), _numbers(dataset.get("WindowWidth")), strict=False)
     ):
         # PS3.3 C.11.2.1.2: a linear window is at least 1 wide, any other wider than 0.
-        if math.isfinite(centre) and math.isfinite(width) and (width >= 1 if linear else width > 0):
+        known = function in ("LINEAR", "LINEAR_EXACT", "SIGMOID")
+        wide = width >= 1 if linear else width > 0
+        if known and wide and math.isfinite(centre) and math.isfinite(width):
             ways.append(lambda index=index: apply_windowing(values, dataset, index=index))
+    enough = min(SLIVER // 2, _levels(values, padding)) if ways else 0
     for way in ways:
         seen = way()
-        low, high = trimmed_range((seen[~padding] if padding is not None else seen).ravel())
-        if high > low:
+        if _levels(seen, padding) >= max(2, enough):
             return seen
     return values
+
+
+def _levels(values: np.ndarray, padding: np.ndarray | None) -> int:
+    """How many grey levels the values would use, without padding; 1 where there is no range."""
+    shown = (values[~padding] if padding is not None else values).ravel().astype(np.float32)
+    low, high = trimmed_range(shown) if shown.size else (0.0, 0.0)
+    if not high > low:
+        return 1
+    return used_levels(((shown - low) * (255 / (high - low))).clip(0, 255).astype(np.uint8))
 
 
 def _numbers(value: object) -> list[float]:

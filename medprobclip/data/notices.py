@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 import pandas as pd
 
 from medprobclip.data.dataset import SECTIONS, StudyDataset
@@ -10,6 +12,8 @@ from medprobclip.data.reports import normalise
 from medprobclip.data.views import named_views, unknown_views
 
 REPEATED = 0.05  # share of the studies with one wording, from which on it is named
+# One letter of a script that writes words of several, or one byte.
+_LETTER = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u052f]|<0x[0-9A-F]{2}>")
 SPELLED = 0.5  # share of a text's pieces that are unknown or single letters: then its words are unknown
 
 
@@ -33,7 +37,7 @@ def table_notices(studies: pd.DataFrame) -> list[str]:
     for section in SECTIONS:
         counts = studies[section].map(normalise).value_counts()
         counts = counts[(counts.index != "") & (counts > max(2, REPEATED * len(studies)))]
-        for wording, count in counts.head(3).items():
+        for wording, count in counts.items():
             shown = wording if len(wording) <= 60 else wording[:60] + "…"
             notices.append(
                 f"{section}: {count} of {len(studies)} studies ({100 * count / len(studies):.0f} %) have "
@@ -50,7 +54,7 @@ def text_notices(dataset: StudyDataset) -> list[str]:
     letters = {
         id_
         for id_, piece in enumerate(pieces)
-        if id_ == tokenizer.unk_token_id or (len(bare := (piece or "").strip("#▁Ġ")) == 1 and bare.isalpha())
+        if id_ == tokenizer.unk_token_id or _LETTER.fullmatch((piece or "").strip("#▁Ġ"))
     }
     for section in SECTIONS:
         texts, tokens = dataset.studies[section].tolist(), dataset.tokens[section]

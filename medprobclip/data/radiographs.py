@@ -52,9 +52,9 @@ def read_image(path: str | Path) -> np.ndarray:
         raise ImageError(f"{path}: no such file. Check image_paths in the study table.") from None
     except IsADirectoryError:
         raise ImageError(f"{path}: a folder. Check image_paths in the study table.") from None
-    except (OSError, SyntaxError, ValueError, Image.DecompressionBombError) as error:
-        if isinstance(error, ImageError):
-            raise
+    except ImageError:
+        raise
+    except Exception as error:  # decoders raise a dozen unrelated types for damaged files
         if reason := not_downloaded(path):
             raise ImageError(f"{path} {reason}.") from error
         raise ImageError(
@@ -71,18 +71,27 @@ def grey_values(image: Image.Image, name: str | Path) -> np.ndarray:
         grey = stretch(np.asarray(image), name)
     else:
         grey = refuse_blank(np.array(image.convert("L")), name)
-    shown_by = _SHOWN_BY.get(image.getexif().get(_ORIENTATION))
+    try:
+        shown_by = _SHOWN_BY.get(image.getexif().get(_ORIENTATION))
+    except Exception:  # a damaged note is no reason to refuse the picture
+        shown_by = None
     return grey if shown_by is None else np.array(Image.fromarray(grey).transpose(shown_by))
 
 
 def _sixteen_bit_colour(image: Image.Image) -> str | None:
     """The channels of a PNG of which Pillow would keep 8 of 16 bits: RGB, RGBA or LA; else None.
 
-    Known until the picture is decoded: the raw mode of its tiles ends with the bits.
+    Read off the file's header; of a picture that is no file, off how its tiles are to be decoded.
     """
-    if image.format != "PNG" or not getattr(image, "tile", None):
+    if image.format != "PNG":
         return None
-    channels, _, bits = str(image.tile[0][3]).partition(";")
+    try:
+        with open(image.filename, "rb") as file:
+            depth, colour = file.read(26)[24:26]
+        return {2: "RGB", 4: "LA", 6: "RGBA"}.get(colour) if depth == 16 else None
+    except (AttributeError, OSError, ValueError, TypeError):  # no file, or no longer there
+        tile = getattr(image, "tile", None)
+    channels, _, bits = str(tile[0][3]).partition(";") if tile else ("", "", "")
     return channels if bits.startswith("16") and channels in ("RGB", "RGBA", "LA") else None
 
 

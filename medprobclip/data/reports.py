@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import re
-import unicodedata
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 
 import numpy as np
 from scipy.sparse import coo_array
@@ -18,42 +16,10 @@ _SENTENCE_END = re.compile(r"[.!?]+(?:\s+|$)|(?<=[a-z]{2})\.(?=[A-Z][a-z])")
 # Words whose full stop does not end a sentence.
 _ABBREVIATION = re.compile(r"(?:^|[\s(])(?:dr|mr|mrs|ms|vs|approx|e\.g|i\.e|[A-Z])$", re.IGNORECASE)
 
-# What stands in a table where there is no text, without the punctuation around it.
-_NO_TEXT = frozenset((
-    "nan", "nat", "none", "null", "nil", "na", "n/a", "n.a", "n/d", "nd", "n/a n/a", "undefined", "missing",
-    "empty", "blank", "unknown", "unavailable", "not available", "not applicable", "not given",
-    "not provided", "not recorded", "not dictated", "no text", "no report",
-))  # fmt: skip
-_LONGEST_NO_TEXT = 40  # characters; the words above with what may stand around them
-_INVISIBLE = ("Cf", "Cc", "Zl", "Zp")  # Unicode categories: zero-width spaces, soft hyphens, controls
-_DIGIT = re.compile(r"\d")
-_FILLERS = "\u115f\u1160\u3164\uffa0"  # letters by category, drawn as nothing
-# Removed names and dates: OpenI writes XXXX, MIMIC-CXR ___.
-_REDACTED = re.compile(r"x{3,}|_{2,}", re.IGNORECASE)
-
 
 def normalise(text: str) -> str:
     """Lower case, every run of white space folded to one space: the form in which duplicates are found."""
     return " ".join(text.lower().split())
-
-
-def _invisible(character: str) -> bool:
-    return character in _FILLERS or unicodedata.category(character) in _INVISIBLE
-
-
-def is_missing(text: str) -> bool:
-    """Does a cell stand for no text: empty, "nan", "N/A", "None.", "___", a full stop, invisible spaces?"""
-    if _DIGIT.search(text):  # ids and most reports: no need to look closer
-        return False
-    return not any(map(str.isalnum, text)) if len(text) > _LONGEST_NO_TEXT else _stands_for_none(text)
-
-
-@lru_cache(maxsize=65536)  # the short sections that many studies share
-def _stands_for_none(text: str) -> bool:
-    seen = "".join(c for c in unicodedata.normalize("NFKC", text) if c.isspace() or not _invisible(c))
-    words = " ".join(_REDACTED.sub(" ", seen).casefold().split())
-    bare = "".join(c if c.isalnum() or c in "/." else " " for c in words).strip(" /.")
-    return not any(map(str.isalnum, bare)) or " ".join(bare.split()) in _NO_TEXT
 
 
 def same_text(texts: Iterable[str], tokens: Iterable[Sequence[int]] | None = None) -> np.ndarray:

@@ -16,8 +16,8 @@ import pandas as pd
 
 from medprobclip.data.cells import absolute_path, entries, of_another_system
 from medprobclip.data.csv_files import StudyTableError, read_csv, require_columns
-from medprobclip.data.patients import patient_column, patients_of, same_id
-from medprobclip.data.reports import is_missing
+from medprobclip.data.missing import has_no_text, is_missing
+from medprobclip.data.patients import patient_column, patient_columns, patients_of, same_id
 from medprobclip.support.files import missing_files, replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
@@ -36,7 +36,7 @@ class BadRow:
     """A row that cannot be used, and why."""
 
     table: str
-    line: int
+    line: int  # of the file, 0: known by its study only
     study_id: str
     reason: str
     remedy: str
@@ -58,12 +58,12 @@ def read_studies(csv_path: str | Path, set_aside: list[BadRow] | None = None) ->
     on disk, or neither findings nor impression. All bad rows are counted, the first few are named. With a
     list `set_aside`, bad rows are put there and left out; the table is refused when none is left.
     """
-    csv_path = Path(csv_path)
+    csv_path = Path(os.path.abspath(csv_path))  # one rule for links, whatever leads through them
     raw = read_csv(csv_path, COLUMNS)
     folder = os.path.abspath(csv_path.parent)
     values = zip(*raw.rows, strict=True) if raw.rows else ((),) * len(raw.header)
     columns = {name: list(column) for name, column in zip(raw.header, values, strict=True)}
-    lines, uneven = raw.lines, raw.uneven
+    lines, uneven, separator = raw.lines, raw.uneven, raw.delimiter.replace("\t", "tabs")
     del raw
     shared_entries = lru_cache(maxsize=4096)(entries)  # few ways to name views, many studies
     columns["image_paths"] = [
@@ -74,23 +74,26 @@ def read_studies(csv_path: str | Path, set_aside: list[BadRow] | None = None) ->
         for cell, paths in zip(columns["view_names"], columns["image_paths"], strict=True)
     ]
     for section in ("findings", "impression"):
-        columns[section] = ["" if is_missing(text) else text for text in columns[section]]
+        columns[section] = ["" if has_no_text(text) else text for text in columns[section]]
     for column in LISTS:
         if column in columns:
-            columns[column] = [entries(cell) if cell.strip() else () for cell in columns[column]]
+            columns[column] = [
+                tuple(entry for entry in entries(cell) if not is_missing(entry)) for cell in columns[column]
+            ]
     bad = [
         BadRow(
             str(csv_path), line, "", f"other than the header's {len(columns)} values",
-            "Put values with commas or line breaks in quotes.", f"{count} values",
+            f"Put values with '{separator}' or line breaks in quotes.", f"{count} values",
         )
         for line, count in uneven
     ] + _bad_rows(csv_path, columns, lines)  # fmt: skip
     studies = pd.DataFrame(columns, dtype=object)
     out = {row.line for row in bad}
+    if set_aside is not None:
+        set_aside.extend(bad)
     if bad and (set_aside is None or len(out) == len(lines) + len(uneven)):
         raise StudyTableError(_summary(csv_path, bad))
     if bad:
-        set_aside.extend(bad)
         studies = studies[[line not in out for line in lines]].reset_index(drop=True)
     return studies
 
@@ -146,7 +149,10 @@ def split_by_patient(
             f"{int(empty.sum())} studies without {column}, first at row {int(np.argmax(empty)) + 1}. "
             f"Fill the column, or drop it to treat every study as its own patient."
         )
-    ids = np.array(sorted(set(patients)), dtype=object)
+    written: dict[str, str] = {}  # as the table has them: the order, and with it the split, stays what it was
+    for patient, text in zip(patients, studies[column].astype(str), strict=True):
+        written[patient] = min(text, written.get(patient, text))
+    ids = np.array(sorted(written, key=written.__getitem__), dtype=object)
     order = np.random.default_rng(seed).permutation(len(ids))
     bounds = np.round(np.cumsum(fractions) * len(ids)).astype(int)
     starts = np.concatenate([[0], bounds[:-1]])
@@ -218,7 +224,8 @@ def write_bad_rows(bad: Sequence[BadRow], path: Path) -> None:
     with replaced_file(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
         writer = csv.writer(file)
         writer.writerow(["table", "line", "study_id", "reason", "detail"])
-        writer.writerows([row.table, row.line, row.study_id, row.reason, row.detail] for row in bad)
+        for row in bad:
+            writer.writerow([row.table, row.line or "", row.study_id, row.reason, row.detail])
 
 
 def _relative(folder: Path, path: str | Path) -> str:
@@ -240,24 +247,30 @@ def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
     """Raise one StudyTableError that lists every study, patient or image file that two tables share.
 
     Ids are compared as `same_id`, image files by where their paths lead, links followed. Patients are
-    compared where both tables name them.
+    compared where both tables name them: in each kind of column that both have, else in the best of each.
     """
-    kinds = {
-        "study_id": {name: set(map(same_id, table["study_id"])) - {""} for name, table in tables.items()},
-        "patient_id": {name: set(patients_of(table) or ()) - {""} for name, table in tables.items()},
-        "image files": {
-            name: _files(table["image_paths"]) for name, table in tables.items() if "image_paths" in table
-        },
+    ids = {name: set(map(same_id, table["study_id"])) - {""} for name, table in tables.items()}
+    files = {name: _files(table["image_paths"]) for name, table in tables.items() if "image_paths" in table}
+    patients = {
+        name: {kind: set(patients_of(table, column) or ()) - {""} for kind, column in columns.items()}
+        for name, table in tables.items()
+        if (columns := patient_columns(table))
     }
-    shared = [
-        f"{len(both)} {kind} stand in both the {a} and the {b} table, first {_least(both, parts[a])}"
-        for kind, parts in kinds.items()
-        for a, b in combinations(parts, 2)
-        if (both := set(parts[a]) & set(parts[b]))
+    shared = [(a, b, "study_id", ids[a] & ids[b]) for a, b in combinations(ids, 2)]
+    for a, b in combinations(patients, 2):
+        kinds = [(kind, kind) for kind in patients[a] if kind in patients[b]]
+        for one, other in kinds or [(next(iter(patients[a])), next(iter(patients[b])))]:
+            shared.append((a, b, "patient_id", patients[a][one] & patients[b][other]))
+    for a, b in combinations(files, 2):
+        shared.append((a, b, "image files", {files[a][place] for place in files[a].keys() & files[b].keys()}))
+    found = [
+        f"{len(both)} {kind} stand in both the {a} and the {b} table, first {min(both)}"
+        for a, b, kind, both in shared
+        if both
     ]
-    if shared:
+    if found:
         raise StudyTableError(
-            "; ".join(shared) + ". Split by patient: what a model was trained on cannot test it"
+            "; ".join(found) + ". Split by patient: what a model was trained on cannot test it"
         )
 
 
@@ -271,7 +284,3 @@ def _files(image_paths: Iterable[Sequence[str]]) -> dict[object, str]:
         except OSError:  # not there: its path is all there is to compare
             files.setdefault(path, path)
     return files
-
-
-def _least(both: set, names: object) -> str:
-    return min(str(names[one]) for one in both) if isinstance(names, dict) else min(both)

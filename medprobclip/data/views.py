@@ -6,30 +6,56 @@ import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
 
+from medprobclip.data.missing import visible
+
 # In order of preference: which image stands for a study. An unknown name comes before what is known not to be
 # frontal, because it may hide a frontal film.
 PA, AP, FRONTAL, UNKNOWN, OBLIQUE, LATERAL = "PA", "AP", "FRONTAL", "unknown", "OBLIQUE", "LATERAL"
 PREFERENCE = (PA, AP, FRONTAL, UNKNOWN, OBLIQUE, LATERAL)
 FRONTAL_KINDS = (PA, AP, FRONTAL)
-# As MIMIC-CXR, OpenI, PadChest and DICOM's View Position write them.
+# As MIMIC-CXR, OpenI, PadChest and DICOM's View Position write them; what is not a letter parts words.
 _WORDS = {
-    PA: ("PA", "POSTEROANTERIOR", "POSTERIORANTERIOR", "POSTERO ANTERIOR", "POSTERIOR ANTERIOR"),
-    AP: ("AP", "ANTEROPOSTERIOR", "ANTERIORPOSTERIOR", "ANTERO POSTERIOR", "ANTERIOR POSTERIOR"),
-    # A patient on the side (LLD, RLD) is taken from the front, though "lateral decubitus" says lateral.
-    FRONTAL: ("FRONTAL", "LLD", "RLD", "DECUBITUS", "DECUB", "LORDOTIC", "AXIAL"),
+    PA: ("PA", "P A", "POSTEROANTERIOR", "POSTERIORANTERIOR", "POSTERO ANTERIOR", "POSTERIOR ANTERIOR"),
+    AP: ("AP", "A P", "ANTEROPOSTERIOR", "ANTERIORPOSTERIOR", "ANTERO POSTERIOR", "ANTERIOR POSTERIOR"),
+    FRONTAL: ("FRONTAL", "LORDOTIC", "AXIAL"),
     OBLIQUE: ("LAO", "RAO", "LPO", "RPO", "OBLIQUE", "OBL"),
-    LATERAL: ("LATERAL", "LAT", "L", "LL", "RL", "LLAT", "RLAT", "SWIMMERS", "SIDE", "PROFILE"),
-}
+    LATERAL: (
+        "LATERAL", "LAT", "LL", "RL", "LLAT", "RLAT", "SWIMMERS", "SWIMMER S", "XTABLE", "X TABLE",
+        "CROSS TABLE", "PROFILE",
+    ),
+}  # fmt: skip
+# A patient on the side is taken from the front, though "lateral decubitus" says lateral; on the back or front
+# (dorsal, ventral decubitus) from the side.
+_DECUBITUS = ("DECUBITUS", "DECUB", "DEC", "LLD", "RLD")
+_ALONE = {"L": LATERAL, "R": LATERAL}  # as PadChest writes it; beside other words it names a side
 
 
 def view_kind(name: str) -> str:
-    """One of `PREFERENCE`: "AP Supine" is AP, "PA LLD" PA, "XTABLE LATERAL" LATERAL, "" unknown."""
-    words = " ".join(re.sub(r"[^A-Z]+", " ", name.upper()).split())
+    """One of `PREFERENCE`: "AP Supine" is AP, "PA LLD" PA, "XTABLE LATERAL" LATERAL, "" unknown.
+
+    A name that says both ("PA AND LATERAL", of an examination) or denies it is unknown.
+    """
+    words = " ".join(re.sub(r"[^A-Z]+", " ", visible(name).upper()).split())
+    if words in _ALONE:
+        return _ALONE[words]
     spaced = f" {words} "
-    for kind, names in _WORDS.items():
-        if any(f" {known} " in spaced for known in names):
-            return kind
-    return UNKNOWN
+
+    def says(*names: str) -> bool:
+        return any(f" {known} " in spaced for known in names)
+
+    found = [kind for kind, names in _WORDS.items() if says(*names)]
+    if says("NON", "NOT", "NO", "OR"):
+        return UNKNOWN
+    if says(*_DECUBITUS):
+        if says("DORSAL", "VENTRAL"):
+            return LATERAL
+        return next((kind for kind in found if kind in (PA, AP)), FRONTAL)
+    if OBLIQUE in found:
+        return OBLIQUE
+    frontal = [kind for kind in found if kind in FRONTAL_KINDS]
+    if (LATERAL in found and frontal) or {PA, AP} <= set(found):
+        return UNKNOWN
+    return next(iter(found), UNKNOWN)
 
 
 def reference_view(view_names: Sequence[str]) -> int:

@@ -70,7 +70,7 @@ def missing_files(paths: Iterable[str]) -> set[str]:
                 try:
                     with os.scandir(folder or ".") as listing:
                         wanted = wanted - {entry.name for entry in listing if entry.is_file()}
-                except OSError:
+                except (OSError, ValueError):  # no such folder, or no name of one
                     pass
             # Also what is left after a listing: it may be written otherwise (upper case).
             places = (folder + name for name in wanted)

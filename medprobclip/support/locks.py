@@ -1,4 +1,4 @@
-"""One process at a time in a folder: a lock file that says who, where and since when."""
+"""One process at a time in a folder: a lock of the system, and a note of who holds it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-NAME = ".lock"
+from filelock import FileLock, Timeout
+
+NAME, HOLDER = ".lock", ".lock.json"
+_HELD: set[str] = set()  # by this process
 
 
 class LockedError(RuntimeError):
@@ -21,60 +24,48 @@ class LockedError(RuntimeError):
 def locked_folder(folder: Path) -> Iterator[None]:
     """`with locked_folder(folder):` work in it alone. Raises LockedError when another process does.
 
-    The lock of a process of this host that is gone (killed, crashed) is taken over. Whether one of another
-    host still runs cannot be seen from here. Within one process the lock can be taken again.
+    The system gives the lock back when a process ends, however it does. Between hosts that share a disk not
+    every system sees the other's lock: then the note counts that the other left, until it is deleted. Within
+    one process the lock can be taken again.
     """
     folder.mkdir(parents=True, exist_ok=True)
-    lock = folder / NAME
-    own = {"host": socket.gethostname(), "process": os.getpid()}
-    for _ in range(2):
+    place = os.path.realpath(folder)
+    if place in _HELD:
+        yield  # ours already: whoever took it gives it back
+        return
+    lock, note, host = FileLock(folder / NAME), folder / HOLDER, socket.gethostname()
+    try:
+        lock.acquire(timeout=0)
+    except Timeout:
+        raise LockedError(f"{folder}: {_who(_read(note))}. Wait for it or choose another folder") from None
+    try:
+        holder = _read(note)
+        if holder.get("host", host) != host:
+            raise LockedError(
+                f"{folder}: {_who(holder)}. Wait for it or choose another folder; if it no longer runs, "
+                f"delete {note}"
+            )
+        own = {"host": host, "process": os.getpid(), "since": time.strftime("%Y-%m-%d %H:%M:%S")}
+        note.write_text(json.dumps(own), encoding="utf-8")
+        _HELD.add(place)
         try:
-            with open(lock, "x", encoding="utf-8") as file:
-                json.dump(own | {"since": time.strftime("%Y-%m-%d %H:%M:%S")}, file)
-            break
-        except FileExistsError:
-            holder = _read(lock)
-            if holder.get("host") == own["host"] and holder.get("process") == own["process"]:
-                yield  # ours already: whoever took it gives it back
-                return
-            if holder.get("host") != own["host"] or _runs(holder.get("process")):
-                raise LockedError(
-                    f"{folder}: process {holder.get('process', '?')} on {holder.get('host', '?')} works in "
-                    f"it since {holder.get('since', '?')}. Wait for it or choose another folder; if it no "
-                    f"longer runs, delete {lock}"
-                ) from None
-            lock.unlink(missing_ok=True)
-    else:
-        raise LockedError(f"{folder}: another process has just begun to work in it. Choose another folder")
-    try:
-        yield
+            yield
+        finally:
+            _HELD.discard(place)
+            note.unlink(missing_ok=True)
     finally:
-        lock.unlink(missing_ok=True)
+        lock.release()
 
 
-def _read(lock: Path) -> dict:
+def _who(holder: dict) -> str:
+    if not holder:
+        return "another process works in it"
+    return f"process {holder.get('process')} on {holder.get('host')} works in it since {holder.get('since')}"
+
+
+def _read(note: Path) -> dict:
     try:
-        content = json.loads(lock.read_text(encoding="utf-8"))
+        content = json.loads(note.read_text(encoding="utf-8"))
         return content if isinstance(content, dict) else {}
-    except (OSError, ValueError):  # just being written, or given back
+    except (OSError, ValueError):  # none, or just being written
         return {}
-
-
-def _runs(process: object) -> bool:
-    """Is there a process of this number on this host?"""
-    if not isinstance(process, int) or process <= 0:
-        return False
-    if os.name == "nt":
-        import ctypes
-
-        handle = ctypes.windll.kernel32.OpenProcess(0x1000, False, process)  # query, limited
-        if handle:
-            ctypes.windll.kernel32.CloseHandle(handle)
-        return bool(handle)
-    try:
-        os.kill(process, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        pass
-    return True

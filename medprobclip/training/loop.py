@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -158,6 +159,12 @@ def train(
             if on_epoch:
                 on_epoch(pd.DataFrame(history))
     return pd.DataFrame(history)
+
+
+def launched_processes() -> int:
+    """How many processes a distributed launcher says it has started."""
+    said = os.environ.get("WORLD_SIZE", "")
+    return int(said) if said.isdecimal() else 1
 
 
 def refuse_several_processes(count: int) -> None:

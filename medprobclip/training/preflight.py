@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from pathlib import Path
@@ -12,6 +13,7 @@ from medprobclip.data.dataset import SECTIONS
 from medprobclip.data.grey import ImageError
 from medprobclip.data.images import cache_images
 from medprobclip.data.notices import table_notices
+from medprobclip.data.reports import normalise
 from medprobclip.data.studies import (
     BadRow,
     StudyTableError,
@@ -21,11 +23,12 @@ from medprobclip.data.studies import (
     write_studies,
 )
 from medprobclip.evaluation.embedding import EVALUATION_SECTION
+from medprobclip.support.files import to_json
 from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.training.encoders import check_encoders
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.loop import TrainingError, launched_processes
 from medprobclip.training.profiles import Profile
-from medprobclip.training.runs import image_place
+from medprobclip.training.runs import image_place, refuse_other_settings
 
 
 class NotReadyError(TrainingError):
@@ -41,55 +44,75 @@ def preflight(
     included) are written there with their reasons, and tables without them into `out/tables`. Prints what is
     worth knowing of each table; returns the tables to go on with. Raises NotReadyError with all problems.
     """
-    problems = folder_problems(out)
-    try:
-        check_encoders(profile.encoders)
-    except (ValueError, OSError) as error:
-        problems.append(str(error))
+    problems = [*folder_problems(out), *settings_problems(profile, out)]
+    if quarantine is not None:
+        problems += quarantine_problems(quarantine, tables)
     bad: list[BadRow] = []
     read: dict[str, pd.DataFrame] = {}
     clean = dict(tables)
     for name, csv in tables.items():
+        set_aside: list[BadRow] | None = None if quarantine is None else []
+        refused: dict[str, str] | None = None if quarantine is None else {}
+        if quarantine is not None:
+            clean[name] = out / "tables" / f"{name}.csv"
         try:
-            set_aside: list[BadRow] | None = None if quarantine is None else []
             studies = read_studies(csv, set_aside)
-            refused: dict[str, str] = {}
             paths = [path for images in studies["image_paths"] for path in images]
-            cache_images(
-                paths, profile.encoders.image_size, image_place(csv), None if quarantine is None else refused
-            )
+            cache_images(paths, profile.encoders.image_size, image_place(clean[name]), refused)
         except (StudyTableError, ImageError) as error:
             problems.append(str(error))
-            continue
-        if refused:
-            studies = _without(studies, refused, csv, set_aside)
+        else:
+            read[name] = _without(studies, refused, csv, set_aside) if refused else studies
         if set_aside:
             bad.extend(set_aside)
             count = len({(row.line, row.study_id) for row in set_aside})
             print(f"{name}: {count} rows set aside, see {quarantine}")
-            clean[name] = out / "tables" / f"{name}.csv"
-        read[name] = studies
     for name, studies in read.items():
         problems += [f"{tables[name]}: {problem}" for problem in _too_little(name, studies, profile)]
     try:
         check_disjoint(read)
     except StudyTableError as error:
         problems.append(str(error))
-    if quarantine is not None:
+    if quarantine is not None and not quarantine_problems(quarantine, tables):
         write_bad_rows(bad, quarantine)
     if problems:
         raise NotReadyError("\n".join(problems))
     for name, studies in read.items():
-        for notice in table_notices(studies):
-            print(f"{name}: {notice}")
+        for notice in table_notices(studies) if name not in ("training", "validation") else ():
+            print(f"{name}: {notice}")  # `train_run` says those of the other two
         if clean[name] != tables[name]:
             write_studies(studies, clean[name])
     return clean
 
 
+def settings_problems(profile: Profile, out: Path) -> list[str]:
+    """Encoders that are not there or do not go together, and a run in `out` with other settings."""
+    problems = []
+    wanted = profile.settings()
+    for look in (
+        lambda: check_encoders(profile.encoders),
+        lambda: refuse_other_settings(out, json.loads(to_json(wanted)), wanted),
+    ):
+        try:
+            look()
+        except (ValueError, OSError, TrainingError) as error:
+            problems.append(str(error))
+    return problems
+
+
+def quarantine_problems(quarantine: Path, tables: Mapping[str, Path]) -> list[str]:
+    """What keeps bad rows from being written there."""
+    if any(quarantine.resolve() == Path(csv).resolve() for csv in tables.values()):
+        return [f"--quarantine {quarantine}: is one of the study tables. Name another file"]
+    place = next(place for place in (quarantine, *quarantine.absolute().parents) if place.exists())
+    if place.is_dir() == (place == quarantine) or not os.access(place, os.W_OK):
+        return [f"--quarantine {quarantine}: cannot be written. Name another file"]
+    return []
+
+
 def folder_problems(out: Path) -> list[str]:
     """What keeps a run from being written into `out`."""
-    if int(os.environ.get("WORLD_SIZE") or 1) > 1:
+    if launched_processes() > 1:
         return [
             "training runs in one process: start it without a distributed launcher (torchrun, accelerate)"
         ]
@@ -130,9 +153,12 @@ def _too_little(name: str, studies: pd.DataFrame, profile: Profile) -> list[str]
         problems.append(
             f"{complete} of {len(studies)} studies have {' and '.join(sections)}, fewer than {what}"
         )
-    if training and profile.objective.equal_coding != "negative" and "codes" not in studies:
+    elif not training and studies[EVALUATION_SECTION].map(normalise).nunique() < 2:
+        problems.append(f"every study has the same {EVALUATION_SECTION}: there is nothing to tell apart")
+    coded = "codes" in studies and bool(studies["codes"].map(len).any())
+    if training and profile.objective.equal_coding != "negative" and not coded:
         problems.append(
-            f"equal_coding '{profile.objective.equal_coding}' needs expert codes: add the column `codes`, or "
-            "leave equal_coding at negative"
+            f"equal_coding '{profile.objective.equal_coding}' needs expert codes: fill the column `codes`, "
+            "or leave equal_coding at negative"
         )
     return problems

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
@@ -31,7 +31,13 @@ from medprobclip.support.files import recovered_folder, write_json
 from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.encoders import build_model, build_tokenizer
-from medprobclip.training.loop import TrainingError, read_history, refuse_several_processes, train
+from medprobclip.training.loop import (
+    TrainingError,
+    launched_processes,
+    read_history,
+    refuse_several_processes,
+    train,
+)
 from medprobclip.training.profiles import Profile
 
 
@@ -81,7 +87,7 @@ def train_run(
     pixels), when another process is training into it, or under a distributed launcher.
     """
     out = Path(out)
-    refuse_several_processes(int(os.environ.get("WORLD_SIZE") or 1))
+    refuse_several_processes(launched_processes())
     try:
         with locked_folder(out):
             return _train_run(train_csv, val_csv, out, profile, on_epoch)
@@ -148,9 +154,13 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
     with equal coding as relevant; where it has the `appearance` of simulated radiographs, the oracle
     ceiling. The test set is scored once: `metrics.json` and `embeddings.safetensors` in `out` are read back
     as long as checkpoint and test data are unchanged.
-    Raises TrainingError when the training is not finished: a test set is no guide on the way.
+    Raises TrainingError when the training is not finished, a test set is no guide on the way; and for a table
+    that the run was trained on or chosen by.
     """
     embeddings, dataset, scored = embed_run(out, test_csv)
+    used = json.loads((Path(out) / "settings.json").read_text()).get("tables", {})
+    if part := next((name for name, digest in used.items() if digest == scored["test_data"]), None):
+        raise TrainingError(f"{test_csv} is the {part} table of {out}: it cannot test what it made")
     metrics = Path(out) / "metrics.json"
     if metrics.exists():
         record = json.loads(metrics.read_text())
@@ -258,13 +268,21 @@ def claim(out: Path, wanted: dict) -> None:
     if not path.exists() or read_history(out).empty:  # nothing is lost before the first epoch ends
         write_json(path, wanted)
         return
+    refuse_other_settings(out, wanted, json.loads(path.read_text()).keys() | wanted.keys())
+
+
+def refuse_other_settings(out: Path, wanted: dict, parts: Iterable[str]) -> None:
+    """Raise TrainingError when the run in `out` differs in one of the parts of its settings."""
+    path = out / "settings.json"
+    if not path.exists() or read_history(out).empty:
+        return
     found = json.loads(path.read_text())
-    if found != wanted:
-        changed = [
-            f"{key}: {json.dumps(found.get(key))} -> {json.dumps(wanted.get(key))}"
-            for key in sorted(wanted.keys() | found.keys())
-            if found.get(key) != wanted.get(key)
-        ]
+    changed = [
+        f"{key}: {json.dumps(found.get(key))} -> {json.dumps(wanted.get(key))}"
+        for key in sorted(parts)
+        if found.get(key) != wanted.get(key)
+    ]
+    if changed:
         raise TrainingError(
             f"{out} holds a run with other settings or data ({'; '.join(changed)}). "
             "Choose another folder, or delete this one to train anew"

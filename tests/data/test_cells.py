@@ -24,6 +24,9 @@ from medprobclip.data.cells import absolute_path, entries, of_another_system
         (r"['images\\a.png']", (r"images\a.png",)),
         (r"['C:\Users\new.png']", (r"C:\Users\new.png",)),
         ("['it\\'s.png']", ("it's.png",)),
+        ("['PA', None]", ("PA", "")),
+        ("['PA', nan]", ("PA", "")),
+        (r"['images\new\a.png']", (r"images\new\a.png",)),  # no line break in it
         ("[a.png]", ("[a.png]",)),  # a file may be called so
         ("[PosixPath('a.png')]", ("[PosixPath('a.png')]",)),
     ],

@@ -61,6 +61,9 @@ def test_window_clips_outliers(path):
         {"WindowCenter": 300, "WindowWidth": 0},
         {"WindowCenter": 300, "WindowWidth": -5},
         {"WindowCenter": 60000, "WindowWidth": 10},  # nothing is in it
+        {"WindowCenter": 300, "WindowWidth": 1},  # a silhouette of two levels
+        {"WindowCenter": 300, "WindowWidth": 2},
+        {"WindowCenter": 300, "WindowWidth": 300, "VOILUTFunction": "CUBIC"},
         {"WindowCenter": 300},
         {"WindowWidth": 100},
     ],
@@ -136,8 +139,9 @@ def test_padding_alone_is_a_picture_of_nothing(path):
 def test_a_slope_of_0_is_none_and_a_negative_one_inverts(tmp_path, path):
     slope = {"RescaleSlope": 0, "RescaleIntercept": 5}
     assert np.array_equal(read_image(write_dicom(path, GREY, **slope)), expected(GREY))
-    turned = write_dicom(tmp_path / "y.dcm", GREY, RescaleSlope=-1, RescaleIntercept=1000)
-    assert np.array_equal(read_image(turned), expected(599 - GREY))
+    for name, intercept in (("y.dcm", {"RescaleIntercept": 1000}), ("z.dcm", {})):
+        turned = write_dicom(tmp_path / name, GREY, RescaleSlope=-1, **intercept)
+        assert np.array_equal(read_image(turned), expected(599 - GREY))
 
 
 @pytest.mark.parametrize("name", ["x.dcm", "no_suffix"])
@@ -244,3 +248,15 @@ def test_a_png_under_a_dicom_name_is_a_png(tmp_path):
 
     Image.fromarray(GREY.astype(np.uint8)).save(tmp_path / "x.dcm", format="PNG")
     assert np.array_equal(read_image(tmp_path / "x.dcm"), GREY.astype(np.uint8))
+
+
+@pytest.mark.parametrize(
+    ("photometric", "attributes", "message"),
+    [
+        ("MONOCHROME2", {"PresentationLUTShape": "INVERSE"}, "MONOCHROME2 .*INVERSE"),
+        ("MONOCHROME2", {"NumberOfFrames": [1, 1]}, "MONOCHROME2 with .* not one grey image"),
+    ],
+)
+def test_what_contradicts_itself_is_refused(path, photometric, attributes, message):
+    with pytest.raises(ImageError, match=rf"x\.dcm: {message}"):
+        read_image(write_dicom(path, GREY, photometric, **attributes))

@@ -145,7 +145,10 @@ def test_refused_images_are_put_aside_where_asked(files, tmp_path):
     assert "not readable" in refused[str(tmp_path / "broken.png")]
 
 
-def test_pictures_that_use_a_sliver_of_the_range_are_reported_each_time(files, tmp_path):
+def test_pictures_that_use_a_sliver_of_the_range_are_reported_each_time(tmp_path):
+    generator, files = np.random.default_rng(0), [tmp_path / f"{i}.png" for i in range(5)]
+    for file in files:
+        Image.fromarray(generator.integers(0, 256, (20, 30), dtype=np.uint8)).save(file)
     narrow = tmp_path / "narrow.png"
     values = (100 + np.arange(600) % 9).astype(np.uint8).reshape(20, 30)
     values[0, :3] = 255, 0, 255  # a few other pixels do not widen it

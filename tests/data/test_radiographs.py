@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from PIL import Image, ImageOps
 
-from medprobclip.data.grey import ImageError
+from medprobclip.data.grey import ImageError, used_levels
 from medprobclip.data.radiographs import read_image, resize_square
 from medprobclip.processor import MedProbCLIPImageProcessor
 
@@ -216,3 +216,32 @@ def test_resize_refuses_other_arrays():
     for wrong in (np.zeros((4, 4), np.uint16), np.zeros((4, 4, 3), np.uint8), np.zeros((0, 4), np.uint8)):
         with pytest.raises(ValueError, match="uint8"):
             resize_square(wrong, 8)
+
+
+def test_16_bits_in_colour_are_read_in_full_after_the_picture_was_looked_at(tmp_path):
+    values = (GREY % 1024).astype(np.uint16)
+    write_png16(tmp_path / "x.png", np.dstack([values] * 3), "RGB")
+    image = Image.open(tmp_path / "x.png")
+    image.load()  # as showing it in a notebook does
+    seen = MedProbCLIPImageProcessor(30).preprocess(image)["pixel_values"]
+    assert (seen == MedProbCLIPImageProcessor(30).preprocess(tmp_path / "x.png")["pixel_values"]).all()
+
+
+def test_damaged_notes_and_truncated_colour_end_in_one_line(tmp_path):
+    write_png16(tmp_path / "x.png", np.dstack([GREY] * 3), "RGB")
+    content = (tmp_path / "x.png").read_bytes()
+    (tmp_path / "x.png").write_bytes(content[: len(content) // 2])
+    with pytest.raises(ImageError, match=r"x\.png: not readable"):
+        read_image(tmp_path / "x.png")
+    for name in ("y.png", "y.jpg"):
+        Image.fromarray(film()).save(tmp_path / name, exif=b"Exif\0\0damaged", quality=98)
+        assert read_image(tmp_path / name).shape == film().shape
+
+
+def test_a_picture_cut_to_few_levels_over_all_the_range_uses_few(tmp_path):
+    noise = np.random.default_rng(0).integers(0, 256, (60, 60), dtype=np.uint8)
+    cut = noise // 16 * 17
+    cut[:1] = noise[:1]  # a marker in all levels
+    assert used_levels(cut) <= 17
+    assert used_levels(noise) > 200
+    assert used_levels((100 + noise % 9).astype(np.uint8)) == 9

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 from hypothesis import HealthCheck, given, settings, strategies as st
 
-from medprobclip.data.reports import is_missing
+from medprobclip.data.missing import has_no_text
 from medprobclip.data.studies import (
     COLUMNS,
     StudyTableError,
@@ -69,7 +69,7 @@ def test_round_trip_is_exact(folder, findings, note, codes):
     studies = table(folder, findings=[findings, "b"], note=[note, ""], codes=[tuple(codes), ("x",)])
     write_studies(studies, folder / "sub" / "out.csv")
     back = read_studies(folder / "sub" / "out.csv")
-    if is_missing(findings):
+    if has_no_text(findings):
         studies["findings"] = ["", "b"]
     assert back.to_dict("list") == studies.to_dict("list")
 

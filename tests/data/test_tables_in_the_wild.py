@@ -75,7 +75,10 @@ def test_views_that_nobody_named_are_unknown(folder, views):
 @pytest.mark.parametrize(
     "word",
     ["nan", "NaN", "None", "None.", "N/A", "n/a", "null", "NULL", ".", "___", "-", "—", "<NA>", "\u200b",
-     "\u00a0", "\ufeff", "\u3164", "#N/A", "XXXX", "not available"],
+     "\u00a0", "\ufeff", "\u3164", "#N/A", "XXXX", "not available", "nan" + " " * 60, "N/A" + "\u200b" * 50,
+     "XXXX " * 10, "\u115f" * 50, "0", "-1", "1. ___", "#DIV/0!", "1.#QNAN", "N / A", "N-A", r"N\A", r"\N",
+     "n\u2044a", "nan nan", "NaN NaN", "#NAME?", "#REF!", "not reported", "none given", "FINDINGS:",
+     "Findings: nan"],
 )  # fmt: skip
 def test_words_for_nothing_are_nothing(folder, word):
     studies = read_studies(table(folder, f"s1,a.png,PA,{word},Normal.", "s2,a.png,PA,Clear.,x"))
@@ -84,7 +87,23 @@ def test_words_for_nothing_are_nothing(folder, word):
         read_studies(table(folder, f"s1,a.png,PA,{word},{word}"))
 
 
-@pytest.mark.parametrize("text", ["Nad", "COPD", "1", "None seen", "Unknown mass", "無異常", "clear", "n"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Nad",
+        "COPD",
+        "None seen",
+        "Unknown mass",
+        "無異常",
+        "clear",
+        "n",
+        "No findings.",
+        "No report of pain",
+        "findings: clear",
+        "1 cm nodule",
+        "None of these",
+    ],
+)
 def test_short_texts_are_texts(folder, text):
     assert read_studies(table(folder, f"s1,a.png,PA,{text},x"))["findings"][0] == text
 
@@ -176,3 +195,59 @@ def test_what_is_no_table_is_called_what_it_is(folder, content, reason):
         read_studies(folder / "t.csv")
     with pytest.raises(StudyTableError, match="images.* not readable"):
         read_studies(folder / "images")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        's1,a.png,PA,Clear.,"Stable\ns2,b.png,PA,Effusion.,Left.\ns3,a.png,PA,Mass.,Right.\n',
+        's1,a.png,PA,"Clear.,None.\ns2,b.png,PA,"Effusion",Left effusion.\n',
+        's1,a.png,PA,"Clear",x\ns2,b.png,PA,"Effusion"s,x\n',
+    ],
+)
+def test_a_stray_quote_swallows_no_study(folder, text):
+    """Nor does it give one study the report of another; not even under quarantine."""
+    (folder / "t.csv").write_text(HEADER + text)
+    for set_aside in (None, []):
+        with pytest.raises(StudyTableError, match=r"row that starts on line \d+\. A quote that opens"):
+            read_studies(folder / "t.csv", set_aside)
+
+
+def test_a_quote_inside_a_value_is_none_of_these(folder):
+    studies = read_studies(table(folder, 's1,a.png,PA,Line 6" deep.,"Says ""clear""."'))
+    assert studies.iloc[0][["findings", "impression"]].tolist() == ['Line 6" deep.', 'Says "clear".']
+
+
+def test_a_path_through_a_link_has_one_meaning(folder):
+    """`link/..` is the folder of the link, for the table as for its pictures."""
+    (folder / "else" / "deep").mkdir(parents=True)
+    (folder / "else" / "a.png").write_text("other")
+    table(folder / "else", "s9,a.png,PA,From else.,y")
+    (folder / "link").symlink_to("else/deep")
+    table(folder, "s1,a.png,PA,From top.,y")
+    studies = read_studies(folder / "link" / ".." / "t.csv")
+    assert studies.iloc[0][["findings", "image_paths"]].tolist() == ["From top.", (f"{folder}/a.png",)]
+
+
+def test_a_leak_is_found_in_whichever_patient_column_both_tables_have(folder):
+    two = HEADER.replace("\n", ",patient_id,subject_id\n")
+    parts = {
+        "training": read_studies(table(folder, "s1,a.png,PA,x,y,1,50000000", header=two)),
+        "test": read_studies(
+            table(folder, "s2,b.png,PA,x,y,50000000", header=WITH_PATIENT.format("subject_id"))
+        ),
+    }
+    with pytest.raises(StudyTableError, match="1 patient_id stand in both.*50000000"):
+        check_disjoint(parts)
+
+
+def test_nothing_among_codes_is_no_coding(folder):
+    header = HEADER.replace("\n", ",codes\n")
+    studies = read_studies(table(folder, "s1,a.png,PA,x,y,nan", "s2,a.png,PA,x,y,Mass/left;", header=header))
+    assert studies["codes"].tolist() == [(), ("Mass/left",)]
+
+
+def test_the_separator_that_was_found_is_named(folder):
+    header = HEADER.replace(",", ";")
+    with pytest.raises(StudyTableError, match="Put values with ';' or line breaks in quotes"):
+        read_studies(table(folder, "s1;a.png;b.png;PA;x;y", header=header))

@@ -11,23 +11,26 @@ from medprobclip.data.views import (
 )
 
 NAMES = {
-    "PA": ["PA", "pa", " Pa ", "PA LLD", "PA RLD", "CHEST PA", "PA_ERECT", "Postero-anterior", "PA1"],
-    "AP": [
-        "AP",
-        "ap",
-        "AP AXIAL",
-        "AP LLD",
-        "AP RLD",
-        "AP Supine",
-        "AP ERECT",
-        "ap-portable",
-        "Antero-posterior",
+    "PA": [
+        "PA", "pa", " Pa ", "PA LLD", "PA RLD", "CHEST PA", "PA_ERECT", "PA1", "P.A.", "P-A",
+        "Postero-anterior",
     ],
-    "FRONTAL": ["FRONTAL", "Frontal", "LLD", "RLD", "LATERAL DECUBITUS", "lordotic"],
-    "OBLIQUE": ["LAO", "RAO", "OBLIQUE"],
-    "LATERAL": ["LATERAL", "lateral", "LL", "RL", "L", "XTABLE LATERAL", "SWIMMERS", "LEFT LATERAL", "LAT"],
-    "unknown": ["", " ", "nan", "None", "N/A", "CHEST", "2 views", "-", "ROOM AIR", "PAX", "APPLE"],
-}
+    "AP": [
+        "AP", "ap", "AP AXIAL", "AP LLD", "AP RLD", "AP Supine", "AP ERECT", "ap-portable", "A.P.",
+        "Antero-posterior", "ＡＰ",
+    ],
+    "FRONTAL": ["FRONTAL", "Frontal", "LLD", "RLD", "LATERAL DECUBITUS", "LT LAT DEC", "lordotic"],
+    "OBLIQUE": ["LAO", "RAO", "OBLIQUE", "PA OBLIQUE", "AP RAO"],
+    "LATERAL": [
+        "LATERAL", "lateral", "LL", "RL", "L", "XTABLE LATERAL", "SWIMMERS", "LEFT LATERAL", "LAT",
+        "SWIMMER'S", "XTABLE", "X-TABLE", "DORSAL DECUBITUS",
+    ],
+    "unknown": [
+        "", " ", "nan", "None", "N/A", "CHEST", "2 views", "-", "ROOM AIR", "PAX", "APPLE", "BED-SIDE",
+        "LEFT SIDE DOWN", "NON LATERAL", "ERECT L", "CHEST (PA AND LAT)", "PA/LAT", "FRONTAL AND LATERAL",
+        "AP LATERAL", "PA or AP",
+    ],
+}  # fmt: skip
 
 
 @pytest.mark.parametrize(("kind", "name"), [(kind, name) for kind, names in NAMES.items() for name in names])

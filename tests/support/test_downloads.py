@@ -12,6 +12,11 @@ FILES = {
     "page": (b"\n <!DOCTYPE html>\n<html><title>Sign in</title></html>", "web page"),
     "other page": (b"<html lang=en><head>", "web page"),
     "refusal": (b"<?xml version='1.0'?><Error><Code>AccessDenied</Code></Error>", "error message"),
+    "xhtml": (b"<?xml version='1.0'?><!DOCTYPE html PUBLIC>", "web page"),
+    "commented": (b"<!-- x --><!DOCTYPE html>", "web page"),
+    "utf-16": ("<html>".encode("utf-16"), "web page"),
+    "hub": (b"Entry not found", "error message"),
+    "api": (b'{"error":"denied"}', "error message"),
     "nothing": (b"", "empty"),
 }
 

@@ -26,6 +26,6 @@ def test_as_asked_one_by_one(tmp_path, monkeypatch, listed):
     os.symlink("d0/1.png", tmp_path / "link.png")
     os.symlink("nowhere", tmp_path / "broken.png")
     wanted += [str(tmp_path / name) for name in ("link.png", "broken.png", "gone/x.png")]
-    wanted += ["C:\\data\\a.png", "link.png", "no.png"]
+    wanted += ["C:\\data\\a.png", "link.png", "no.png", *(f"nul\0/{i}.png" for i in range(20))]
     assert missing_files(wanted) == {path for path in wanted if not os.path.isfile(path)}
     assert missing_files([]) == set()

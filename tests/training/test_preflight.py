@@ -8,11 +8,11 @@ from dataclasses import replace
 import pytest
 from PIL import Image
 
-from medprobclip.data.studies import read_studies
-from medprobclip.support.locks import NAME
+from medprobclip.data.studies import read_studies, write_studies
+from medprobclip.support.locks import HOLDER
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.preflight import NotReadyError, preflight
-from medprobclip.training.runs import train_run
+from medprobclip.training.runs import evaluate_run, train_run
 
 PARTS = {"training": "train", "validation": "validate", "test": "test"}
 
@@ -34,8 +34,8 @@ def spoil(csv_path, old, new):
 def test_what_is_right_is_let_pass_and_described(tables, tiny_profile, tmp_path, capsys):
     assert preflight(tables, tiny_profile, tmp_path / "out") == tables
     printed = capsys.readouterr().out
-    assert printed.count("no column names patients") == 3
-    assert not (tmp_path / "out" / NAME).exists()
+    assert printed.count("no column names patients") == 1  # of the test table; training says the others
+    assert not (tmp_path / "out" / HOLDER).exists()
 
 
 def test_every_problem_of_every_table_is_in_one_list(tables, tiny_profile, tmp_path):
@@ -92,7 +92,6 @@ def test_bad_rows_go_to_quarantine_and_training_goes_on(tables, tiny_profile, tm
     out, quarantine = tmp_path / "out", tmp_path / "bad.csv"
     clean = preflight(tables, tiny_profile, out, quarantine)
     assert "training: 2 rows set aside" in capsys.readouterr().out
-    assert clean["validation"] == tables["validation"]
     left = read_studies(clean["training"])["study_id"].tolist()
     assert left == [f"train-{i}" for i in range(40) if i not in (3, 5)]
     assert "test-4" not in read_studies(clean["test"])["study_id"].tolist()
@@ -112,13 +111,15 @@ def test_bad_rows_go_to_quarantine_and_training_goes_on(tables, tiny_profile, tm
 
 
 def test_a_quarantine_without_bad_rows_is_an_empty_list(tables, tiny_profile, tmp_path):
-    assert preflight(tables, tiny_profile, tmp_path / "out", tmp_path / "bad.csv") == tables
+    clean = preflight(tables, tiny_profile, tmp_path / "out", tmp_path / "bad.csv")
+    for name, table in tables.items():
+        assert read_studies(clean[name]).equals(read_studies(table))
     assert (tmp_path / "bad.csv").read_text().splitlines() == ["table,line,study_id,reason,detail"]
 
 
 def test_a_folder_in_which_another_trains_is_refused(tables, tiny_profile, tmp_path):
     (tmp_path / "out").mkdir()
-    (tmp_path / "out" / NAME).write_text(json.dumps({"host": "node7", "process": 12, "since": "noon"}))
+    (tmp_path / "out" / HOLDER).write_text(json.dumps({"host": "node7", "process": 12, "since": "noon"}))
     with pytest.raises(NotReadyError, match="process 12 on node7"):
         preflight(tables, tiny_profile, tmp_path / "out")
     with pytest.raises(TrainingError, match="process 12 on node7"):
@@ -147,3 +148,45 @@ def test_pictures_are_read_before_training(tables, tiny_profile, tmp_path):
     Image.new("L", (32, 32), 7).save(picture)
     with pytest.raises(NotReadyError, match=r"test-4-pa\.png: blank"):
         preflight(tables, tiny_profile, tmp_path / "out")
+
+
+@pytest.mark.parametrize("place", ["the table", "folder", "file/bad.csv"])
+def test_a_quarantine_that_would_lose_something_is_refused(tables, tiny_profile, tmp_path, place):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").touch()
+    quarantine = tables["training"] if place == "the table" else tmp_path / place
+    before = tables["training"].read_text()
+    with pytest.raises(NotReadyError, match="--quarantine .*Name another file"):
+        preflight(tables, tiny_profile, tmp_path / "out", quarantine)
+    assert tables["training"].read_text() == before
+
+
+def test_a_run_with_other_settings_is_told_before_anything_is_done(tables, tiny_profile, tmp_path):
+    train_run(tables["training"], tables["validation"], tmp_path / "out", tiny_profile)
+    assert preflight(tables, tiny_profile, tmp_path / "out") == tables
+    other = replace(tiny_profile, training=replace(tiny_profile.training, learning_rate=1e-3))
+    spoil(tables["test"], "test-4-pa.png", "gone.png")
+    with pytest.raises(NotReadyError, match=r"(?s)other settings or data \(training.*gone\.png"):
+        preflight(tables, other, tmp_path / "out")
+
+
+def test_studies_that_cannot_be_told_apart_are_refused(tables, tiny_profile, tmp_path):
+    studies = read_studies(tables["test"]).assign(findings="Lungs are clear.")
+    write_studies(studies, tables["test"])
+    with pytest.raises(NotReadyError, match="every study has the same findings"):
+        preflight(tables, tiny_profile, tmp_path / "out")
+
+
+def test_codes_that_say_nothing_are_none(tables, tiny_profile, tmp_path):
+    write_studies(read_studies(tables["training"]).assign(codes="nan"), tables["training"])
+    assert read_studies(tables["training"])["codes"].tolist() == [()] * 40
+    coded = replace(tiny_profile, objective=replace(tiny_profile.objective, equal_coding="positive"))
+    with pytest.raises(NotReadyError, match="needs expert codes"):
+        preflight(tables, coded, tmp_path / "out")
+
+
+def test_what_a_run_was_made_from_cannot_test_it(tables, tiny_profile, tmp_path):
+    train_run(tables["training"], tables["validation"], tmp_path / "out", tiny_profile)
+    for name in ("training", "validation"):
+        with pytest.raises(TrainingError, match=f"is the {name} table of"):
+            evaluate_run(tmp_path / "out", tables[name])
