@@ -14,7 +14,7 @@ from medprobclip.data.views import named_views, unknown_views
 REPEATED = 0.05  # share of the studies with one wording, from which on it is named
 # One letter of a script that writes words of several, or one byte.
 _LETTER = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u052f]|<0x[0-9A-F]{2}>")
-SPELLED = 0.5  # share of a text's pieces that are unknown or single letters: then its words are unknown
+FOREIGN = 0.5  # share of words that the text model does not know, from which on a text is counted
 
 
 def table_notices(studies: pd.DataFrame) -> list[str]:
@@ -49,13 +49,12 @@ def table_notices(studies: pd.DataFrame) -> list[str]:
 def text_notices(dataset: StudyDataset) -> list[str]:
     """Texts cut at the token limit, and texts of which the model knows hardly a word."""
     tokenizer, notices = dataset.tokenizer, []
-    pieces = tokenizer.convert_ids_to_tokens(range(len(tokenizer)))
+    pieces = [piece or "" for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
-    letters = {
-        id_
-        for id_, piece in enumerate(pieces)
-        if id_ == tokenizer.unk_token_id or _LETTER.fullmatch((piece or "").strip("#▁Ġ"))
-    }
+    wordpiece = any(piece.startswith("##") for piece in pieces)
+    begins = [not p.startswith("##") if wordpiece else p.startswith(("▁", "Ġ")) for p in pieces]
+    spelled = [bool(_LETTER.fullmatch(piece.strip("#▁Ġ"))) for piece in pieces]
+    unknown = tokenizer.unk_token_id
     for section in SECTIONS:
         texts, tokens = dataset.studies[section].tolist(), dataset.tokens[section]
         full = [
@@ -67,18 +66,30 @@ def text_notices(dataset: StudyDataset) -> list[str]:
                 f"{section}: {cut} of {len(texts)} texts are cut at {tokenizer.model_max_length} tokens; "
                 "--max_tokens moves the limit"
             )
-        spelled = [
+        foreign = [
             text
             for text, ids in zip(texts, tokens, strict=True)
-            if (words := [id_ for id_ in ids if id_ not in special])
-            and sum(id_ in letters for id_ in words) > SPELLED * len(words)
+            if _unknown_share([i for i in ids if i not in special], begins, spelled, unknown) > FOREIGN
         ]
-        if spelled:
+        if foreign:
             notices.append(
-                f"{section}: {len(spelled)} of {len(texts)} texts are mostly words that the text model does "
-                f"not know, first '{spelled[0][:60]}'. Another language, or a damaged file?"
+                f"{section}: {len(foreign)} of {len(texts)} texts are mostly words that the text model does "
+                f"not know, first '{foreign[0][:60]}'. Another language, or a damaged file?"
             )
     return notices
+
+
+def _unknown_share(ids: list[int], begins: list[bool], spelled: list[bool], unknown: int | None) -> float:
+    """The share of a text's words that are unknown: one piece for what is unknown, or letter by letter."""
+    words: list[list[int]] = []
+    for piece in ids:
+        if begins[piece] or not words:
+            words.append([])
+        words[-1].append(piece)
+    missed = sum(
+        word == [unknown] or (len(word) > 1 and all(spelled[piece] for piece in word)) for word in words
+    )
+    return missed / len(words) if words else 0.0
 
 
 def _whole(tokenizer, texts: list[str]) -> list[list[int]]:

@@ -77,6 +77,14 @@ def test_texts_of_unknown_words_are_counted(dataset):
     assert "Kardiomegalie" in notice
 
 
+def test_words_are_counted_not_letters(dataset):
+    """One long unknown word is many letters, and still one word."""
+    one = dataset(findings={3: "opacity in the left cardiophrenicolateralangle base"})
+    assert not any("mostly words" in notice for notice in text_notices(one))
+    three = dataset(findings={3: "cor left mit"})
+    assert any("1 of 40 texts are mostly words" in notice for notice in text_notices(three))
+
+
 def test_texts_that_the_model_sees_as_equal_are_equal_answers(dataset):
     """Cut at the same place, or spelled alike without spaces around a full stop."""
     start = "opacity " * 14
