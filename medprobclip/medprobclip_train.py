@@ -14,6 +14,8 @@ from medprobclip.settings import OBJECTIVES
 from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags, print_anywhere
 from medprobclip.training.profiles import PROFILES, Profile, get_profile
 
+# Errors whose message says all, by name: importing their types takes seconds in which Ctrl-C must work.
+FORESEEN = ("StudyTableError", "ImageError", "TrainingError", "NotReadyError", "LockedError")
 PARTS = ("encoders", "training", "objective", "augmentation")  # of a profile: a flag for each of their fields
 
 
@@ -96,18 +98,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print_anywhere()
     published = "python medprobclip/medprobclip_train.py"
     tables, profile = parse(sys.argv[1:], published) if arguments is None else parse(arguments)
-    from medprobclip.data.grey import ImageError
-    from medprobclip.data.studies import StudyTableError
-    from medprobclip.support.locks import LockedError
-    from medprobclip.training.loop import TrainingError
-
     try:
         run(tables, profile)
-    except (StudyTableError, ImageError, TrainingError, LockedError, OSError) as error:
+    except OSError as error:
         sys.exit(f"{type(error).__name__}: {error}")
     except KeyboardInterrupt:
-        sys.exit("Stopped. The same command resumes after the last finished epoch.")
+        sys.exit("Stopped. The same command goes on after the last finished epoch, if there is one.")
     except Exception as error:
+        if type(error).__name__ in FORESEEN:
+            sys.exit(f"{type(error).__name__}: {error}")
         trace = Path(tempfile.mkdtemp(prefix="medprobclip-")) / "error.txt"  # `out` may be what is wrong
         trace.write_text(traceback.format_exc(), encoding="utf-8")
         sys.exit(f"{type(error).__name__}: {error}\nNot foreseen. Where it came from is in {trace}.")

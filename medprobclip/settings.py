@@ -112,11 +112,11 @@ class AugmentationConfig:
 
     def __post_init__(self) -> None:
         ranges = {
-            **{name: 0 < getattr(self, name) <= 1 for name in ("crop_area_1", "crop_area_2")},
+            **{name: 0.01 <= getattr(self, name) <= 1 for name in ("crop_area_1", "crop_area_2")},
             "rotation": 0 <= self.rotation <= 180,
             **{name: 0 <= getattr(self, name) < 1 for name in ("brightness", "contrast", "sentence_drop")},
             "blur_share": 0 <= self.blur_share <= 1,
-            "blur_sigma": self.blur_sigma >= 0.1,  # kornia draws from 0.1 px on
+            "blur_sigma": 0.1 <= self.blur_sigma <= 100,  # kornia draws from 0.1 px on
         }
         refuse_out_of_range(self, ranges)
 
@@ -189,6 +189,7 @@ class ObjectiveConfig:
             "scale": self.scale > 0,
             "max_scale": self.max_scale is None or self.max_scale >= self.scale,
             "mixed_share": 0 <= self.mixed_share <= 1,
+            "log_var_start": -50 <= self.log_var_start <= 6,
             "log_var_min": self.log_var_min < 6,  # the largest log σ² of every model
             "soft_threshold": 0 <= self.soft_threshold < 1,
             "soft_power": self.soft_power > 0,
@@ -269,7 +270,7 @@ class TrainingConfig:
             "warmup": 0 <= self.warmup <= 1,
             "clip_norm": self.clip_norm > 0,
             "seed": 0 <= self.seed < 2**32,
-            "threads": self.threads is None or self.threads >= 1,
+            "threads": self.threads is None or 1 <= self.threads <= 1024,
         }
         refuse_out_of_range(self, ranges)
 

@@ -14,6 +14,7 @@ from medprobclip.data.grey import SLIVER, ImageError, trimmed_range, used_levels
 if TYPE_CHECKING:
     from pydicom import Dataset
 
+WRAPPED = 0.02  # share of neighbours, from which on values are taken to wrap round
 SUFFIXES = (".dcm", ".dicom", ".dic")
 _MARK = (128, b"DICM")  # behind the preamble, DICOM PS3.10 section 7.1
 # Without it: a first element of group 0002 or 0008, little endian, of an even number below 0x0100.
@@ -25,12 +26,14 @@ HEAD = _MARK[0] + len(_MARK[1])  # bytes that `is_dicom` wants to see
 class DicomPicture:
     """Values `[H, W]` after the modality and window (VOI) transforms, padding bool `[H, W]` or None.
 
-    `dark_is_high`: photometric interpretation MONOCHROME1, to be inverted.
+    `dark_is_high`: photometric interpretation MONOCHROME1, to be inverted. `tall`: height of a pixel as a
+    multiple of its width.
     """
 
     values: np.ndarray
     padding: np.ndarray | None
     dark_is_high: bool
+    tall: float = 1.0
 
 
 def is_dicom(head: bytes, path: Path) -> bool:
@@ -65,6 +68,11 @@ def read_dicom(path: Path) -> DicomPicture:
             f"{path}: MONOCHROME2 says that high is light, Presentation LUT Shape INVERSE that it is dark. "
             "Correct the one that is wrong."
         )
+    stored_bits, high_bit = dataset.get("BitsStored"), dataset.get("HighBit")
+    if stored_bits and high_bit is not None and high_bit != stored_bits - 1:
+        raise ImageError(
+            f"{path}: {stored_bits} bits stored below bit {high_bit}, not from bit 0 on. Convert the file."
+        )
     try:
         stored = _stored_values(dataset)
         padding = _padding(stored, dataset)
@@ -75,7 +83,12 @@ def read_dicom(path: Path) -> DicomPicture:
             "need the decoders of: pip install 'medprobclip[dicom]' (lossy JPEG with 12 bits: "
             "pip install pylibjpeg pylibjpeg-libjpeg)"
         ) from error
-    return DicomPicture(values, padding, photometric == "MONOCHROME1")
+    if _wraps_round(stored, padding, dataset):
+        raise ImageError(
+            f"{path}: dark and light lie side by side all over, as when signed values are read as unsigned. "
+            "Is Pixel Representation (0028,0103) right? Correct it, or convert the file."
+        )
+    return DicomPicture(values, padding, photometric == "MONOCHROME1", _tallness(dataset))
 
 
 def _stored_values(dataset: Dataset) -> np.ndarray:
@@ -92,6 +105,24 @@ def _stored_values(dataset: Dataset) -> np.ndarray:
             ImplicitVRLittleEndian if implicit in (True, None) else ExplicitVRLittleEndian
         )
     return dataset.pixel_array
+
+
+def _wraps_round(stored: np.ndarray, padding: np.ndarray | None, dataset: Dataset) -> bool:
+    """Do many neighbours differ by more than half of all that the stored bits can say? No radiograph does."""
+    jumps = np.abs(np.diff(stored.astype(np.int64), axis=1)) > 1 << (int(dataset.BitsStored) - 1)
+    if padding is not None:
+        jumps &= ~(padding[:, 1:] | padding[:, :-1])
+    return stored.size > 64 and bool(jumps.mean() > WRAPPED)
+
+
+def _tallness(dataset: Dataset) -> float:
+    """Height over width of a pixel, from its spacing (row, column) or aspect ratio; 1 within a hundredth."""
+    for name in ("PixelSpacing", "ImagerPixelSpacing", "PixelAspectRatio"):
+        sides = _numbers(dataset.get(name))
+        if len(sides) == 2 and all(math.isfinite(side) and side > 0 for side in sides):
+            tall = sides[0] / sides[1]
+            return tall if abs(tall - 1) > 0.01 else 1.0
+    return 1.0
 
 
 def _padding(stored: np.ndarray, dataset: Dataset) -> np.ndarray | None:

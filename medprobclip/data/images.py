@@ -52,6 +52,13 @@ class ImageCache:
             images[i] = self._maps[file][row]
         return images
 
+    def digests(self) -> dict[bytes, str]:
+        """What tells the resized pixels of an image -> the path of the first that has them."""
+        found: dict[bytes, str] = {}
+        for path in sorted(self._places):
+            found.setdefault(hashlib.blake2b(self.rows([path]).tobytes(), digest_size=16).digest(), path)
+        return found
+
     def fingerprint(self) -> str:
         """SHA-256 of the resized pixels of every image, in path order: what a model really saw."""
         digest = hashlib.sha256()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import re
 import unicodedata
 
@@ -10,11 +11,16 @@ _NO_TEXT = frozenset((
     "nan", "nat", "none", "null", "nil", "na", "nd", "undefined", "missing", "empty", "blank", "unknown",
     "unavailable", "not available", "not applicable", "not given", "not provided", "not recorded",
     "not dictated", "not reported", "not documented", "not stated", "not done", "no text", "no report",
-    "no data", "none given",
+    "no data", "none given", "none provided", "none available", "no findings available", "no impression",
+    "nodata", "see impression", "see findings", "see report", "see above", "see below", "as above",
+    "as below", "same", "same as above", "pending", "tbd", "to follow", "deleted", "final report",
+    "wet read", "false", "inf", "b nan", "keine", "kein befund", "ninguno", "aucun", "无", "なし",
 ))  # fmt: skip
 _ERRORS = frozenset(("name", "ref", "value", "num", "div", "na", "qnan", "ind", "null", "spill", "calc"))
 _WORDS = frozenset(word for phrase in _NO_TEXT for word in phrase.split()) | _ERRORS | set("nad")
+_HEADINGS = ("finding", "findings", "impression", "impressions", "report")
 _LETTERS = re.compile(r"[^\W\d_]+")
+_MARKUP = re.compile(r"</?[a-zA-Z][^<>]{0,40}>")
 _HEADING = re.compile(r"\s*(?:findings?|impressions?)\s*:", re.IGNORECASE)
 # Drawn as nothing: controls, soft hyphens, joiners, marks of direction and variation, fillers, Braille blank.
 _RANGES = (
@@ -44,14 +50,14 @@ def has_no_text(section: object) -> bool:
 def _stands_for_none(text: object, digits_count: bool) -> bool:
     if not isinstance(text, str):
         return True
-    text = visible(text)
+    text = _MARKUP.sub(" ", html.unescape(visible(text))).replace("\\n", " ")
     for word in _LETTERS.finditer(text):  # most texts show at their first word that they are some
         plain = word[0].casefold()
-        if plain not in _WORDS and plain not in ("finding", "findings", "impression", "impressions"):
+        if plain not in _WORDS and plain not in _HEADINGS:
             if set(plain) != {"x"} or len(plain) < 3:  # XXXX: removed names and dates, as in OpenI
                 return False
     numbers = any(c.isdigit() for c in text)
-    if heading := _HEADING.match(text):
+    while heading := _HEADING.match(text):
         text = text[heading.end() :]
     words = [word for word in (m[0].casefold() for m in _LETTERS.finditer(text)) if set(word) != {"x"}]
     if not words:
@@ -61,6 +67,8 @@ def _stands_for_none(text: object, digits_count: bool) -> bool:
     if numbers:
         return False
     if text.strip() == "\\N":  # MySQL's NULL
+        return True
+    if len(words) == 1 and words[0] in ("findings", "impression", "report"):  # a heading without its text
         return True
     return any(
         words == words[:n] * (len(words) // n) and _phrase(words[:n]) for n in range(1, len(words) + 1)

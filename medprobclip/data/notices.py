@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections import Counter
 
 import pandas as pd
 
@@ -34,6 +35,11 @@ def table_notices(studies: pd.DataFrame) -> list[str]:
         notices.append(
             f"{nameless} of {len(studies)} studies have no {column}: their patients are not checked"
         )
+    files = Counter(path for paths in studies.get("image_paths", ()) for path in set(paths))
+    repeated = {path: n for path, n in files.most_common() if n > 1}
+    if repeated:
+        path, count = next(iter(repeated.items()))
+        notices.append(f"{len(repeated)} image files stand in more than one study, {path} in {count}")
     for section in SECTIONS:
         counts = studies[section].map(normalise).value_counts()
         counts = counts[(counts.index != "") & (counts > max(2, REPEATED * len(studies)))]

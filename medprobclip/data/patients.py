@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from decimal import Decimal
+from itertools import combinations
 
 import pandas as pd
 
@@ -11,10 +12,15 @@ from medprobclip.data.missing import is_missing, visible
 
 # MIMIC-CXR says subject_id, OpenI's tables here patient_id, PadChest and DICOM PatientID: without "_" and
 # spaces, in lower case; in order of preference where a table has several.
-PATIENT_COLUMNS = ("patientid", "subjectid", "patient", "subject", "mrn", "empi")
+PATIENT_COLUMNS = (
+    "patientid", "subjectid", "patient", "subject", "pid", "patid", "personid", "patientnumber",
+    "dicompatientid", "mrn", "empi",
+)  # fmt: skip
+HOSPITAL = ("mrn", "empi")  # other numbers than those of data sets: not to be compared with them
 _WHOLE = re.compile(r"(\d+)[.,]0*")  # an id that went through a table of floats
-_POWER = re.compile(r"\d+(?:\.\d+)?[eE]\+?\d{1,2}")
-_OF_MIMIC = re.compile(r"[ps](\d{7,8})")  # folders there: p10000032, s50414267
+_POWER = re.compile(r"\d+(?:\.\d+)?e\+?\d{1,2}")
+# Folders of MIMIC-CXR (p10000032, s50414267) and CheXpert (patient00012), and words before a number.
+_NAMED = re.compile(r"(?:[ps](?=\d{7})|(?:patient|subject|mrn)[\s:_#]*)(\d+)")
 
 
 def same_id(text: str) -> str:
@@ -23,8 +29,9 @@ def same_id(text: str) -> str:
     " 50000000.0 ", "5e7", "p50000000" and "050000000" are "50000000": what spreadsheets, pandas and folders
     make of a number.
     """
-    text = visible(text).strip().lstrip("'").strip()  # Excel: an apostrophe before a number kept as text
-    if whole := _WHOLE.fullmatch(text) or _OF_MIMIC.fullmatch(text):
+    # Excel puts an apostrophe before a number kept as text.
+    text = visible(text).strip().lstrip("'").strip().casefold().replace("\u2013", "-")
+    if whole := _WHOLE.fullmatch(text) or _NAMED.fullmatch(text):
         text = whole[1]
     elif _POWER.fullmatch(text) and (number := Decimal(text)) == number.to_integral_value():
         text = str(int(number))
@@ -35,8 +42,27 @@ def same_id(text: str) -> str:
 
 def patient_columns(studies: pd.DataFrame) -> dict[str, str]:
     """The columns that name patients: one of `PATIENT_COLUMNS` -> its name in the table, best first."""
-    plain = {re.sub(r"[\s_\-]+", "", str(name).lower()): name for name in reversed(studies.columns)}
+    plain = {re.sub(r"[^a-z]+", "", str(name).lower()): name for name in reversed(studies.columns)}
     return {kind: plain[kind] for kind in PATIENT_COLUMNS if kind in plain}
+
+
+def incomparable(tables: dict[str, pd.DataFrame]) -> list[str]:
+    """Pairs of tables that name patients by numbers of different kinds, in words."""
+    columns = {name: found for name, table in tables.items() if (found := patient_columns(table))}
+    return [
+        f"patients are {next(iter(columns[a].values()))} in the {a} table and "
+        f"{next(iter(columns[b].values()))} in the {b} table: not comparable, and not checked"
+        for a, b in combinations(columns, 2)
+        if not shared_kinds(columns[a], columns[b])
+    ]
+
+
+def shared_kinds(a: dict[str, str], b: dict[str, str]) -> list[tuple[str, str]]:
+    """Which of two tables' `patient_columns` hold the same numbers: kinds of both, else the best two."""
+    if both := [(kind, kind) for kind in a if kind in b]:
+        return both
+    best = [next((kind for kind in kinds if kind not in HOSPITAL), None) for kinds in (a, b)]
+    return [(best[0], best[1])] if all(best) else []
 
 
 def patient_column(studies: pd.DataFrame) -> str | None:

@@ -47,7 +47,10 @@ def read_image(path: str | Path) -> np.ndarray:
                 raise ImageError(f"{path} {reason}.")
             return _read_dicom(path)
         with Image.open(path, formats=("PNG", "JPEG")) as image:
-            return grey_values(image, path)
+            grey = grey_values(image, path)
+            if image.format == "JPEG" and image.mode in ("L", "RGB"):
+                _refuse_damaged_jpeg(path)
+            return grey
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file. Check image_paths in the study table.") from None
     except IsADirectoryError:
@@ -59,6 +62,18 @@ def read_image(path: str | Path) -> np.ndarray:
             raise ImageError(f"{path} {reason}.") from error
         raise ImageError(
             f"{path}: not readable as PNG, JPEG or DICOM ({error}). Fetch the file again or convert it."
+        ) from error
+
+
+def _refuse_damaged_jpeg(path: Path) -> None:
+    """Raise ImageError for a JPEG whose data are cut or corrupt: Pillow fills up with grey in silence."""
+    from kornia_rs.io import read_image_jpegturbo
+
+    try:
+        read_image_jpegturbo(str(path))
+    except Exception as error:  # it has one type for all
+        raise ImageError(
+            f"{path}: damaged JPEG, part of the picture is missing or garbled. Fetch the file again."
         ) from error
 
 
@@ -116,6 +131,10 @@ def _read_dicom(path: Path) -> np.ndarray:
         grey = 255 - grey
         if picture.padding is not None:
             grey[picture.padding] = 0
+    if picture.tall != 1:  # pixels that are not square
+        height, width = grey.shape
+        size = (width, max(1, round(height * picture.tall)))
+        grey = np.array(Image.fromarray(grey).resize(size, Image.Resampling.BILINEAR))
     return grey
 
 

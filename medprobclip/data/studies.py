@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import os
+import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
@@ -17,7 +18,7 @@ import pandas as pd
 from medprobclip.data.cells import absolute_path, entries, of_another_system
 from medprobclip.data.csv_files import StudyTableError, read_csv, require_columns
 from medprobclip.data.missing import has_no_text, is_missing
-from medprobclip.data.patients import patient_column, patient_columns, patients_of, same_id
+from medprobclip.data.patients import patient_column, patient_columns, patients_of, same_id, shared_kinds
 from medprobclip.support.files import missing_files, replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
@@ -28,6 +29,8 @@ LISTS = ("codes", "appearance")  # extra columns of several entries, see `simula
 SPLITS = ("train", "calibrate", "validate", "test")
 SHARES = (0.65, 0.075, 0.075, 0.2)  # of the patients
 SEPARATOR = ";"
+# In a report: a line that names a picture between separators. A quote that was left open has swallowed it.
+_ROW = re.compile(r"\n[^\n]*[,;\t|][^\n,;\t|]*\.(?:png|jpe?g|dcm|dicom)\b[^\n]*[,;\t|]", re.IGNORECASE)
 _SHOWN = 5  # bad rows named per kind of problem; the others are counted
 
 
@@ -199,6 +202,8 @@ def _bad_rows(csv_path: Path, columns: dict[str, list], lines: Sequence[int]) ->
                     missing,
                 )
             )
+        if any(_ROW.search(text) for text in (findings, impression)):
+            problems.append(("a row inside a value", "Close the quote before it, or double it.", ""))
         if not findings and not impression:
             problems.append(
                 ("columns findings, impression: both empty", "Leave studies without report out.", "")
@@ -258,8 +263,7 @@ def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
     }
     shared = [(a, b, "study_id", ids[a] & ids[b]) for a, b in combinations(ids, 2)]
     for a, b in combinations(patients, 2):
-        kinds = [(kind, kind) for kind in patients[a] if kind in patients[b]]
-        for one, other in kinds or [(next(iter(patients[a])), next(iter(patients[b])))]:
+        for one, other in shared_kinds(patients[a], patients[b]):
             shared.append((a, b, "patient_id", patients[a][one] & patients[b][other]))
     for a, b in combinations(files, 2):
         shared.append((a, b, "image files", {files[a][place] for place in files[a].keys() & files[b].keys()}))

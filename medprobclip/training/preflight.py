@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping
+from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
@@ -13,6 +14,7 @@ from medprobclip.data.dataset import SECTIONS
 from medprobclip.data.grey import ImageError
 from medprobclip.data.images import cache_images
 from medprobclip.data.notices import table_notices
+from medprobclip.data.patients import incomparable
 from medprobclip.data.reports import normalise
 from medprobclip.data.studies import (
     BadRow,
@@ -49,6 +51,7 @@ def preflight(
         problems += quarantine_problems(quarantine, tables)
     bad: list[BadRow] = []
     read: dict[str, pd.DataFrame] = {}
+    pictures: dict[str, dict[bytes, str]] = {}
     clean = dict(tables)
     for name, csv in tables.items():
         set_aside: list[BadRow] | None = None if quarantine is None else []
@@ -58,7 +61,8 @@ def preflight(
         try:
             studies = read_studies(csv, set_aside)
             paths = [path for images in studies["image_paths"] for path in images]
-            cache_images(paths, profile.encoders.image_size, image_place(clean[name]), refused)
+            cache = cache_images(paths, profile.encoders.image_size, image_place(clean[name]), refused)
+            pictures[name] = cache.digests()
         except (StudyTableError, ImageError) as error:
             problems.append(str(error))
         else:
@@ -73,16 +77,30 @@ def preflight(
         check_disjoint(read)
     except StudyTableError as error:
         problems.append(str(error))
+    problems += copied_pictures(pictures)
     if quarantine is not None and not quarantine_problems(quarantine, tables):
         write_bad_rows(bad, quarantine)
     if problems:
         raise NotReadyError("\n".join(problems))
+    for notice in incomparable(read):
+        print(notice)
     for name, studies in read.items():
         for notice in table_notices(studies) if name not in ("training", "validation") else ():
             print(f"{name}: {notice}")  # `train_run` says those of the other two
         if clean[name] != tables[name]:
             write_studies(studies, clean[name])
     return clean
+
+
+def copied_pictures(pictures: Mapping[str, Mapping[bytes, str]]) -> list[str]:
+    """Pictures of one table that stand in another under another name, alike in every pixel."""
+    return [
+        f"{len(both)} pictures of the {a} table are in the {b} table, too, under another name: first "
+        f"{pictures[a][first]} is {pictures[b][first]}"
+        for a, b in combinations(pictures, 2)
+        if (both := {d for d in pictures[a].keys() & pictures[b].keys() if pictures[a][d] != pictures[b][d]})
+        and (first := min(both))
+    ]
 
 
 def settings_problems(profile: Profile, out: Path) -> list[str]:

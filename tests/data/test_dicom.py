@@ -260,3 +260,23 @@ def test_a_png_under_a_dicom_name_is_a_png(tmp_path):
 def test_what_contradicts_itself_is_refused(path, photometric, attributes, message):
     with pytest.raises(ImageError, match=rf"x\.dcm: {message}"):
         read_image(write_dicom(path, GREY, photometric, **attributes))
+
+
+def test_bits_that_do_not_begin_at_0_are_refused(path):
+    with pytest.raises(ImageError, match=r"x\.dcm: 12 bits stored below bit 15"):
+        read_image(write_dicom(path, GREY * 16, BitsStored=12, HighBit=15))
+
+
+@pytest.mark.parametrize("signed", [False, True])
+def test_values_under_the_wrong_sign_are_refused(path, signed):
+    y, x = np.mgrid[:60, :60]
+    values = (3000 * np.sin(x / 7) * np.cos(y / 9)).astype(int) + (32768 if signed else 0)
+    stored = (values.astype(np.int64) % 65536).astype(np.uint16)
+    with pytest.raises(ImageError, match="Pixel Representation"):
+        read_image(write_dicom(path, stored.view(np.int16) if signed else stored, signed=signed))
+
+
+def test_pixels_that_are_not_square_are_shown_so(path):
+    for spacing in ({"PixelSpacing": [0.4, 0.2]}, {"PixelAspectRatio": [2, 1]}):
+        assert read_image(write_dicom(path, GREY, **spacing)).shape == (40, 30)
+    assert read_image(write_dicom(path, GREY, PixelSpacing=[0.143, 0.1435])).shape == (20, 30)

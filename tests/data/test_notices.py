@@ -94,3 +94,9 @@ def test_texts_that_the_model_sees_as_equal_are_equal_answers(dataset):
     ids = ids.text_ids["findings"]
     assert ids[0] == ids[1] != ids[2] == ids[3]
     assert len(set(ids)) == 38
+
+
+def test_a_picture_of_several_studies_is_named():
+    table = studies(3, image_paths=[("a.png",), ("a.png", "b.png"), ("c.png", "c.png")])
+    (notice,) = table_notices(table)
+    assert notice == "1 image files stand in more than one study, a.png in 2"

@@ -245,3 +245,25 @@ def test_a_picture_cut_to_few_levels_over_all_the_range_uses_few(tmp_path):
     assert used_levels(cut) <= 17
     assert used_levels(noise) > 200
     assert used_levels((100 + noise % 9).astype(np.uint8)) == 9
+
+
+@pytest.mark.parametrize("colour", [False, True])
+def test_a_damaged_jpeg_is_refused(tmp_path, colour):
+    """Pillow fills what is missing with grey, or shows what is garbled, in silence."""
+    y, x = np.mgrid[:200, :160]
+    noise = np.random.default_rng(0).normal(0, 5, (200, 160))
+    grey = (60 + y * 0.4 + 30 * np.sin(x / 9) + noise).clip(0, 255).astype(np.uint8)
+    image = Image.fromarray(grey)
+    buffer = io.BytesIO()
+    (image.convert("RGB") if colour else image).save(buffer, "JPEG", quality=90)
+    whole = buffer.getvalue()
+    garbled = bytearray(whole)
+    garbled[len(whole) // 3 : len(whole) // 3 + 40] = bytes(range(40))
+    path = tmp_path / "x.jpg"
+    path.write_bytes(whole)
+    assert np.abs(read_image(path).astype(int) - grey).mean() < 4
+    cut = whole[: len(whole) // 2] + b"\xff\xd9"
+    for damaged in (cut,) if colour else (cut, bytes(garbled)):  # not all that is garbled shows
+        path.write_bytes(damaged)
+        with pytest.raises(ImageError, match=r"x\.jpg: (damaged JPEG|not readable)"):
+            read_image(path)

@@ -6,6 +6,7 @@ import re
 
 import pytest
 
+from medprobclip.data.patients import incomparable
 from medprobclip.data.studies import (
     BadRow,
     StudyTableError,
@@ -78,7 +79,10 @@ def test_views_that_nobody_named_are_unknown(folder, views):
      "\u00a0", "\ufeff", "\u3164", "#N/A", "XXXX", "not available", "nan" + " " * 60, "N/A" + "\u200b" * 50,
      "XXXX " * 10, "\u115f" * 50, "0", "-1", "1. ___", "#DIV/0!", "1.#QNAN", "N / A", "N-A", r"N\A", r"\N",
      "n\u2044a", "nan nan", "NaN NaN", "#NAME?", "#REF!", "not reported", "none given", "FINDINGS:",
-     "Findings: nan"],
+     "Findings: nan", "see impression", "As above.", "pending", "FINDINGS: IMPRESSION:", "FINAL REPORT",
+     "<br>",
+     "<p></p>", "&nbsp;", r"\n", "False", "b'nan'", "None provided", "No findings available",
+     "keine", "なし", "Report"],
 )  # fmt: skip
 def test_words_for_nothing_are_nothing(folder, word):
     studies = read_studies(table(folder, f"s1,a.png,PA,{word},Normal.", "s2,a.png,PA,Clear.,x"))
@@ -251,3 +255,37 @@ def test_the_separator_that_was_found_is_named(folder):
     header = HEADER.replace(",", ";")
     with pytest.raises(StudyTableError, match="Put values with ';' or line breaks in quotes"):
         read_studies(table(folder, "s1;a.png;b.png;PA;x;y", header=header))
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        's1,a.png,PA,"Heart normal,x\ns2,b.png,PA,Big effusion",y',
+        's1,a.png,PA,clear,"Normal.\ns2,b.png,PA,Big effusion,Effusion"',
+    ],
+)
+def test_a_study_inside_the_report_of_another_is_found(folder, row):
+    """Two stray quotes that make one good value."""
+    with pytest.raises(StudyTableError, match=r"a row inside a value in 1 row.*line 2 \(s1\)"):
+        read_studies(table(folder, row))
+    bad = []
+    studies = read_studies(table(folder, row, "s3,b.png,PA,x,y"), bad)
+    assert (studies["study_id"].tolist(), [one.line for one in bad]) == (["s3"], [2])
+
+
+def test_a_report_of_several_lines_is_no_such_thing(folder):
+    report = "1. Clear, no effusion; heart normal.\n2. See film a.png."
+    studies = read_studies(table(folder, f's1,a.png,PA,"{report}",y'))
+    assert studies["findings"][0] == report
+
+
+def test_numbers_of_different_kinds_are_not_compared_and_said_so(folder):
+    parts = {
+        "training": read_studies(
+            table(folder, "s1,a.png,PA,x,y,7", header=WITH_PATIENT.format("patient_id"))
+        ),
+        "test": read_studies(table(folder, "s2,b.png,PA,x,y,7", header=WITH_PATIENT.format("MRN"))),
+    }
+    check_disjoint(parts)
+    (notice,) = incomparable(parts)
+    assert "patient_id in the training table and MRN in the test table: not comparable" in notice

@@ -190,3 +190,10 @@ def test_what_a_run_was_made_from_cannot_test_it(tables, tiny_profile, tmp_path)
     for name in ("training", "validation"):
         with pytest.raises(TrainingError, match=f"is the {name} table of"):
             evaluate_run(tmp_path / "out", tables[name])
+
+
+def test_a_copied_picture_is_found_under_another_name(tables, tiny_profile, tmp_path):
+    folder = tables["training"].parent
+    shutil.copy(folder / "train-7-pa.png", folder / "test-4-pa.png")
+    with pytest.raises(NotReadyError, match=r"1 pictures of the training .*train-7-pa.* is .*test-4-pa"):
+        preflight(tables, tiny_profile, tmp_path / "out")
