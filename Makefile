@@ -2,7 +2,7 @@
 PYTHON ?= python3
 # smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (see README.md).
 PROFILE ?= demo
-# medprobclip, medprobclip-soft, medprobclip-coded, clip, cxr-clip or pcme++
+# medprobclip, medprobclip-soft, medprobclip-coded, medprobclip-inclusion, clip, cxr-clip or pcme++
 OBJECTIVE ?= medprobclip
 
 # Bytecode is written and reused, whatever the environment says (container images often forbid it): without,
@@ -18,7 +18,7 @@ INSTALLED := .venv/.installed
 help:
 	@echo "make run          the whole path on the demo corpus: data, training, evaluation (PROFILE=smoke: quick)"
 	@echo "make test         the tests, notebooks included (six minutes on two cores)"
-	@echo "make figures      six methods, every table and figure of the paper, and a report (about 25 minutes)"
+	@echo "make figures      seven methods, every table and figure of the paper, and a report (about 35 minutes)"
 	@echo "make figures-full the same with two more seeds and the ablation (about two hours more)"
 	@echo "make encoder      the chest encoder anew: invented patients, what it is taught, how it sees (an hour)"
 	@echo "make lint         code style, and that no notebook holds outputs"

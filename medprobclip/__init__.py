@@ -2,6 +2,7 @@
 
 Read in this order, each package from the ones above it only (a test asserts it):
 
+    ranges.py             settings out of range are refused
     settings.py           the defaults of method and training, one frozen dataclass a part
     school_settings.py    the defaults of the chest encoder's school
     support/              disk, memory, compiler, command line, transformers: plain tensors and names
@@ -9,6 +10,7 @@ Read in this order, each package from the ones above it only (a test asserts it)
     similarity.py         how much two of them overlap
     targets.py            which answers in a batch are right
     objectives.py         what is minimised
+    strangeness.py        whether anything like it was seen in training
     search.py             the k most likely matches in a gallery of any size
     model.py              two encoders, two Gaussian heads, one similarity: the one screen
     data/                 tables, radiographs and reports -> batches

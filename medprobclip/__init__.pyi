@@ -26,6 +26,7 @@ from .similarity import (
     symmetric_kl as symmetric_kl,
     wasserstein as wasserstein,
 )
+from .strangeness import FeatureDensity as FeatureDensity, Strangeness as Strangeness
 from .targets import BatchTargets as BatchTargets, Targets as Targets
 from .training.profiles import PROFILES as PROFILES, get_profile as get_profile
 from .training.runs import evaluate_run as evaluate_run, load_run as load_run, train_run as train_run

@@ -119,6 +119,19 @@ class Gaussian:
         gap = p.log_var - q.log_var
         return 0.5 * ((p.mean - q.mean).square() / q.var + gap.expm1() - gap).sum(-1)
 
+    def inclusion(self, other: Gaussian) -> Tensor:
+        """H, how far self lies inside other rather than other inside self, in nats over D: `[*]`.
+
+        log ∫ p² q − log ∫ p q² = ½ Σ [log(w/v) − log((v + 2w) / (2v + w))] − Σ Δ² [1/(v + 2w) − 1/(2v + w)]
+        with the variances v of self and w of other: positive where other is wider. The inclusion of ProLIP
+        (Chun 2025, arXiv 2410.18857). Shapes broadcast.
+        """
+        p, q = self.wide(), other.wide()
+        outer, inner = p.var + 2 * q.var, 2 * p.var + q.var
+        spread = q.log_var - p.log_var - outer.log() + inner.log()
+        gap = (p.mean - q.mean).square()
+        return (0.5 * spread - gap * (1 / outer - 1 / inner)).sum(-1)
+
     def total_variance(self) -> Tensor:
         """Σ σ², the trace of the covariance: `[*]`. The uncertainty that PCME++ reports for an item."""
         return self.wide().var.sum(-1)

@@ -117,8 +117,9 @@ def run(tables: Tables, profile: Profile) -> None:
     from contextlib import nullcontext
 
     from medprobclip.support.locks import locked_folder
+    from medprobclip.training.calibrating import calibrate_run
     from medprobclip.training.preflight import folder_problems, preflight
-    from medprobclip.training.runs import calibrate_run, evaluate_run, train_run
+    from medprobclip.training.runs import evaluate_run, train_run
 
     # One lock from the first look to the last score; a folder that has none to give is told with the rest.
     with nullcontext() if folder_problems(tables.out) else locked_folder(tables.out):

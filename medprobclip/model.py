@@ -23,7 +23,9 @@ from medprobclip.support.backbones import (
     load_backbone,
     load_weights,
     pool_image,
+    pool_image_and_inner,
     pool_text,
+    pool_text_and_inner,
     trim,
 )
 from medprobclip.support.downloads import check_downloaded
@@ -226,6 +228,18 @@ class MedProbCLIPModel(PreTrainedModel):
     def encode_text(self, input_ids: Tensor, attention_mask: Tensor) -> Gaussian:
         """Tokens and their mask `[B, L]` -> Gaussian `[B, D]`: pooled, head."""
         return self.text_head(pool_text(self.text_model, input_ids, attention_mask, self.config.text_pooling))
+
+    def encode_image_and_inner(self, pixel_values: Tensor) -> tuple[Gaussian, Tensor]:
+        """As `encode_image`, and the features half-way through the encoder `[B, G]`, for `Strangeness`."""
+        pixel_values = fit_channels(pixel_values, self.config.vision_config)
+        features, inner = pool_image_and_inner(self.vision_model, pixel_values, self.config.vision_pooling)
+        return self.vision_head(self.vision_norm(features)), inner
+
+    def encode_text_and_inner(self, input_ids: Tensor, attention_mask: Tensor) -> tuple[Gaussian, Tensor]:
+        """As `encode_text`, and the features half-way through the encoder `[B, G]`, for `Strangeness`."""
+        pooling = self.config.text_pooling
+        features, inner = pool_text_and_inner(self.text_model, input_ids, attention_mask, pooling)
+        return self.text_head(features), inner
 
     def forward(
         self,

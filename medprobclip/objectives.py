@@ -6,6 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from medprobclip.gaussian import Gaussian
@@ -26,12 +27,14 @@ Similarity = Callable[[Gaussian, Gaussian], Tensor]
 class Views:
     """A batch of B studies: one or two radiographs and report sections each, all Gaussian `[B, D]`.
 
-    `targets` says which studies answer for one another; None: each for itself only.
+    `targets` says which studies answer for one another; None: each for itself only. `spoilt` are degraded
+    copies of the first radiographs, for the inclusion term.
     """
 
     images: tuple[Gaussian, ...]
     reports: tuple[Gaussian, ...]
     targets: BatchTargets | None = None
+    spoilt: Gaussian | None = None
 
 
 def batch_targets(
@@ -58,16 +61,18 @@ def objective_terms(
 ) -> dict[str, Tensor]:
     """One objective, term by term: `loss` and the unweighted terms of `term_weights`, scalars.
 
-    L = w S(I, T) + λ_I S(I₁, I₂) + λ_T S(T₁, T₂) + β (KL_I + KL_T) + α P(I, T)
+    L = w S(I, T) + λ_I S(I₁, I₂) + λ_T S(T₁, T₂) + β (KL_I + KL_T) + α P(I, T) + γ C
 
     S(X, Y) = ½ [f(ℓ, m) + f(ℓᵀ, mᵀ)] with logits ℓ, targets m and f a softmax or sigmoid cross-entropy;
-    P = f(ℓ, m̃) + f(ℓᵀ, m̃ᵀ) with pseudo-positives m̃. S(I, T) and P are means over the views and sections in
-    use, KL over the batch and these. With `OBJECTIVES` these are arXiv 2602.16019, CLIP (Radford 2021,
-    arXiv 2103.00020), CXR-CLIP (You 2023, arXiv 2310.13292) and PCME++ (Chun 2024, arXiv 2305.18171).
+    P = f(ℓ, m̃) + f(ℓᵀ, m̃ᵀ) with pseudo-positives m̃; C = −log sigmoid(c H) with the inclusion H of I₁ in its
+    spoilt copy. S(I, T) and P are means over the views and sections in use, KL over the batch and these, C
+    over the batch. With `OBJECTIVES` these are arXiv 2602.16019, CLIP (Radford 2021, arXiv 2103.00020),
+    CXR-CLIP (You 2023, arXiv 2310.13292) and PCME++ (Chun 2024, arXiv 2305.18171); C is ProLIP's (Chun 2025,
+    arXiv 2410.18857).
 
     One departure: studies worded alike share the target where the authors count them as wrong answers
-    (PCME++ excepted), which `duplicates="negative"` brings back. Raises ValueError when a view (section) is
-    missing.
+    (PCME++ excepted), which `duplicates="negative"` brings back. Raises ValueError when a view (section) or
+    the spoilt copies are missing.
     """
     config = config or ObjectiveConfig()
     images, reports = views.images[: config.views], views.reports[: config.sections]
@@ -75,6 +80,8 @@ def objective_terms(
         raise ValueError(
             f"need {config.views} views and {config.sections} sections, got {len(images)} and {len(reports)}"
         )
+    if config.inclusion_weight and views.spoilt is None:
+        raise ValueError("the inclusion term needs spoilt copies of the first views")
     targets = views.targets or BatchTargets.diagonal(len(images[0]), images[0].mean.device)
     loss = LOSSES[config.loss]
     pairs = [(similarity(i, t), targets.image_text[s]) for i in images for s, t in enumerate(reports)]
@@ -86,6 +93,10 @@ def objective_terms(
         nats = Gaussian.cat(gaussians).kl_to_standard_normal().mean()
         return nats / gaussians[0].dim if config.kl_over_dims == "mean" else nats
 
+    def inclusion() -> Tensor:
+        inside = images[0].inclusion(views.spoilt)
+        return -F.logsigmoid(config.inclusion_scale * inside).mean()
+
     recipes = {
         "image_text": lambda: torch.stack([symmetric(loss, *pair) for pair in pairs]).mean(),
         "image_image": lambda: symmetric(loss, similarity(*images), targets.image_image),
@@ -93,6 +104,7 @@ def objective_terms(
         "kl_image": lambda: kl(images),
         "kl_text": lambda: kl(reports),
         "pseudo_positive": lambda: torch.stack([pseudo_positive(*pair) for pair in pairs]).mean(),
+        "inclusion": inclusion,
     }
     weights = term_weights(config)
     terms = {name: recipes[name]() for name in weights}
@@ -108,5 +120,6 @@ def term_weights(config: ObjectiveConfig) -> dict[str, float]:
         "kl_image": config.kl_weight,
         "kl_text": config.kl_weight,
         "pseudo_positive": config.pseudo_positive_weight,
+        "inclusion": config.inclusion_weight,
     }
     return {name: weight for name, weight in weights.items() if weight}

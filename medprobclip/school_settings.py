@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from medprobclip.settings import SmallVision, refuse_out_of_range
+from medprobclip.ranges import refuse_out_of_range
+from medprobclip.settings import SmallVision
 
 
 @dataclass(frozen=True)

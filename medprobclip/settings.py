@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field
-from typing import Any, Literal, get_args, get_origin, get_type_hints
+from typing import Literal, get_args, get_origin, get_type_hints
+
+from medprobclip.ranges import refuse_out_of_range
 
 VisionPooling = Literal["mean", "cls", "own"]
 TextPooling = Literal["cls", "mean", "own"]
@@ -14,19 +15,6 @@ ScoreName = Literal[  # of `similarity.SCORES`
     "expected_likelihood", "csd", "wasserstein", "bhattacharyya", "hellinger", "kl", "reverse_kl",
     "symmetric_kl", "cosine",
 ]  # fmt: skip
-
-
-def refuse_out_of_range(config: Any, ranges: dict[str, bool]) -> None:
-    """Raise ValueError with a line for every field of a dataclass that does not fit, with its help.
-
-    A float that is no number (NaN, infinite) fits nowhere.
-    """
-    helps = {name: field.metadata["help"] for name, field in config.__dataclass_fields__.items()}
-    values = {name: getattr(config, name) for name in helps}
-    ranges = ranges | {n: False for n, v in values.items() if isinstance(v, float) and not math.isfinite(v)}
-    rules = [f"{n} = {values[n]} is out of range: {helps[n]}" for n, fits in ranges.items() if not fits]
-    if rules:
-        raise ValueError("\n".join(rules))
 
 
 @dataclass(frozen=True)
@@ -109,6 +97,12 @@ class AugmentationConfig:
     sentence_shuffle: bool = field(
         default=False, metadata={"help": "put a section's sentences into random order"}
     )
+    degraded_share: float = field(
+        default=0.0, metadata={"help": "share of the training radiographs that are spoilt (data/degraded.py)"}
+    )
+    degraded_severity: float = field(
+        default=1.0, metadata={"help": "how badly at most, 0 to 1; evenly drawn, for inclusion's copies, too"}
+    )
 
     def __post_init__(self) -> None:
         ranges = {
@@ -116,6 +110,8 @@ class AugmentationConfig:
             "rotation": 0 <= self.rotation <= 180,
             **{name: 0 <= getattr(self, name) < 1 for name in ("brightness", "contrast", "sentence_drop")},
             "blur_share": 0 <= self.blur_share <= 1,
+            "degraded_share": 0 <= self.degraded_share <= 1,
+            "degraded_severity": 0 < self.degraded_severity <= 1,
             "blur_sigma": 0.1 <= self.blur_sigma <= 100,  # kornia draws from 0.1 px on
         }
         refuse_out_of_range(self, ranges)
@@ -156,6 +152,11 @@ class ObjectiveConfig:
     pseudo_positive_weight: float = field(
         default=0.0, metadata={"help": "α, of the loss that trusts answers preferred to the right one"}
     )
+    inclusion_weight: float = field(
+        default=0.0,
+        metadata={"help": "of −log sigmoid(c H), H: first views lie inside their spoilt copies"},
+    )
+    inclusion_scale: float = field(default=1.0, metadata={"help": "c of the inclusion term, a factor of H"})
     mixed_share: float = field(
         default=0.0, metadata={"help": "share of the radiographs mixed with another (needs 1 view)"}
     )
@@ -193,6 +194,7 @@ class ObjectiveConfig:
             "log_var_min": self.log_var_min < 6,  # the largest log σ² of every model
             "soft_threshold": 0 <= self.soft_threshold < 1,
             "soft_power": self.soft_power > 0,
+            "inclusion_scale": self.inclusion_scale > 0,
             **{name: getattr(self, name) >= 0 for name in vars(self) if name.endswith("_weight")},
             "image_text_weight": self.image_text_weight > 0,
         }
@@ -200,6 +202,8 @@ class ObjectiveConfig:
         for term, number in {"image_image_weight": "views", "text_text_weight": "sections"}.items():
             if getattr(self, term) and getattr(self, number) == 1:
                 raise ValueError(f"{term} contrasts two {number}: set it to 0 or {number} to 2")
+        if self.inclusion_weight and not self.learned_variance:
+            raise ValueError("inclusion_weight needs learned_variance: equal variances include nothing")
         if self.mixed_share and self.views == 2:
             raise ValueError("mixed_share needs views = 1: two mixed views have no clear common target")
 
@@ -225,6 +229,8 @@ OBJECTIVES = {
     "medprobclip-soft": ObjectiveConfig(soft="tfidf"),
     # ours: the same, but studies that experts coded alike share their targets; needs the codes
     "medprobclip-coded": ObjectiveConfig(equal_coding="positive"),
+    # the same, and every radiograph lies inside its spoilt copy: the inclusion of ProLIP (Chun 2025)
+    "medprobclip-inclusion": ObjectiveConfig(inclusion_weight=1.0),
     # Radford 2021
     "clip": ObjectiveConfig(score="cosine", scale=1 / 0.07, max_scale=100.0, kl_weight=0.0, **_ONE_PAIR),
     # You 2023

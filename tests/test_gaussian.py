@@ -1,10 +1,14 @@
 """Gaussian against torch.distributions, closed forms and Monte Carlo."""
 
+import itertools
+import math
 import subprocess
 import sys
 
 import pytest
 import torch
+from scipy.integrate import quad
+from scipy.stats import norm
 from torch.distributions import Independent, Normal, kl_divergence
 from torch.utils._pytree import tree_flatten, tree_map, tree_unflatten
 from torch.utils.data import DataLoader, Dataset
@@ -39,6 +43,44 @@ def test_kl_between_two_agrees_with_torch_distributions(make_gaussian):
     torch.testing.assert_close(p.kl(standard), p.kl_to_standard_normal())
 
 
+def log_overlap(p: Gaussian, q: Gaussian) -> float:
+    """log ∫ p² q of two Gaussians in one dimension, numerically."""
+    f, g = (norm(float(x.mean), float(x.var) ** 0.5) for x in (p, q))
+    edges = sorted([*f.interval(1 - 1e-15), *g.interval(1 - 1e-15)])
+    whole = (quad(lambda x: f.pdf(x) ** 2 * g.pdf(x), *part)[0] for part in itertools.pairwise(edges))
+    return math.log(sum(whole))
+
+
+def test_inclusion_agrees_with_integrals(make_gaussian):
+    """log ∫ p² q − log ∫ p q², which add up over the dimensions."""
+    p, q = make_gaussian(4, 3, seed=1), make_gaussian(4, 3, seed=2)
+    sides = [Gaussian(g.mean.view(12, 1), g.log_var.view(12, 1)) for g in (p, q)]
+    values = [log_overlap(a, b) - log_overlap(b, a) for a, b in zip(*sides, strict=True)]
+    expected = torch.tensor(values, dtype=torch.float64).view(4, 3).sum(1)
+    torch.testing.assert_close(p.inclusion(q), expected, rtol=1e-6, atol=1e-6)
+
+
+def test_inclusion_is_a_sum_over_dimensions_and_turns_its_sign_with_the_order(make_gaussian):
+    p, q = make_gaussian(7, 5, seed=1), make_gaussian(7, 5, seed=2)
+    alone = [Gaussian(g.mean[..., None], g.log_var[..., None]) for g in (p, q)]
+    torch.testing.assert_close(p.inclusion(q), alone[0].inclusion(alone[1]).sum(-1))
+    torch.testing.assert_close(q.inclusion(p), -p.inclusion(q))
+    torch.testing.assert_close(p.inclusion(q[3:4])[3], p[3].inclusion(q[3]))  # shapes broadcast
+    assert p.inclusion(q).abs().min() > 1e-3
+    assert p.inclusion(p).abs().max() < 1e-12
+    moved = Gaussian(p.mean + 1, p.log_var)  # as wide: neither lies in the other
+    assert p.inclusion(moved).abs().max() < 1e-12
+
+
+def test_what_is_wider_includes_wherever_it_lies(make_gaussian):
+    p, q = make_gaussian(200, 5, seed=1), make_gaussian(200, 5, seed=2)
+    wider = Gaussian(q.mean, p.log_var + 0.1 + q.log_var.abs())
+    assert p.inclusion(wider).min() > 0
+    wider_still = Gaussian(p.mean, p.log_var + 0.2)
+    widest = Gaussian(p.mean, p.log_var + 3.0)
+    assert (p.inclusion(widest) > p.inclusion(wider_still)).all()
+
+
 def test_entropy_and_total_variance(make_gaussian):
     g = make_gaussian(6, 3)
     torch.testing.assert_close(g.entropy(), as_distribution(g).entropy())
@@ -50,7 +92,9 @@ def test_sums_of_half_precision_are_taken_in_float32(make_gaussian):
     exact = g.to(torch.float64)
     for name in ("entropy", "total_variance", "kl_to_standard_normal"):
         torch.testing.assert_close(getattr(g, name)().double(), getattr(exact, name)(), rtol=1e-5, atol=1e-3)
-    torch.testing.assert_close(g.kl(g[:1]).double(), exact.kl(exact[:1]), rtol=1e-5, atol=1e-3)
+    for name in ("kl", "inclusion"):
+        found, expected = getattr(g, name)(g[:1]), getattr(exact, name)(exact[:1])
+        torch.testing.assert_close(found.double(), expected, rtol=1e-5, atol=1e-3)
 
 
 def test_standard_normal_has_no_kl():

@@ -47,6 +47,13 @@ def test_ours_differs_from_the_published_one_by_its_targets_only():
     assert OBJECTIVES["medprobclip-coded"] == coded
 
 
+def test_inclusion_adds_its_term_and_changes_nothing_else():
+    inclusion = replace(OBJECTIVES["medprobclip"], inclusion_weight=1.0)
+    assert OBJECTIVES["medprobclip-inclusion"] == inclusion
+    others = [config for name, config in OBJECTIVES.items() if name != "medprobclip-inclusion"]
+    assert {config.inclusion_weight for config in others} == {0.0}
+
+
 def test_model_settings_are_fields_of_the_models_configuration():
     for config in OBJECTIVES.values():
         model = MedProbCLIPConfig(**config.model_settings())
@@ -87,6 +94,9 @@ def test_model_settings_are_fields_of_the_models_configuration():
         ({"sections": 1}, "text_text_weight contrasts two sections"),
         ({"mixed_share": 0.25}, "mixed_share needs views = 1"),
         ({"mixed_share": 1.5}, "mixed_share = 1.5 is out of range"),
+        ({"inclusion_weight": -1.0}, "inclusion_weight = -1.0 is out of range"),
+        ({"inclusion_scale": 0.0}, "inclusion_scale = 0.0 is out of range"),
+        ({"inclusion_weight": 1.0, "learned_variance": False}, "inclusion_weight needs learned_variance"),
     ],
     ids=str,
 )

@@ -125,6 +125,21 @@ def similarity(score):
     return lambda x, y: A * SCORES[score](x, y) + B
 
 
+def naive_inclusion(image, spoilt, c):
+    """−log sigmoid(c H) with H = log ∫ p² q − log ∫ p q², both from the normal density of the means' gap."""
+    values = []
+    for i in range(N):
+        inside = 0.0
+        for d in range(D):
+            v, w = math.exp(float(image.log_var[i, d])), math.exp(float(spoilt.log_var[i, d]))
+            gap = float(image.mean[i, d] - spoilt.mean[i, d])
+            for sign, a, b in ((1, v, w), (-1, w, v)):  # ∫ f² g: f² is a normal of a / 2 over 2 √(π a)
+                log_density = -0.5 * math.log(2 * math.pi * (a / 2 + b)) - gap**2 / (a + 2 * b)
+                inside += sign * (log_density - math.log(2 * math.sqrt(math.pi * a)))
+        values.append(math.log1p(math.exp(-c * inside)))
+    return sum(values) / N
+
+
 def check(terms, naive, weights):
     loss = sum(weights[name] * value for name, value in naive.items())
     expected = {"loss": loss, **naive}
@@ -207,8 +222,44 @@ def test_pcme_agrees_with_naive_loops(gaussians, changes, mixed):
     assert {name: pytest.approx(float(value), abs=1e-6) for name, value in terms.items()} == expected
 
 
-def test_loss_is_the_weighted_sum_of_the_terms(gaussians):
+@pytest.mark.parametrize("c", [0.3, 1.0])
+def test_inclusion_agrees_with_a_naive_loop(gaussians, make_gaussian, c):
+    """Of the first view in its copy, beside the terms that the reference has anyway."""
+    reference, spoilt = OBJECTIVES["medprobclip"], make_gaussian(N, D, seed=4)
+    views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]), spoilt=spoilt)
+    plain = objective_terms(views, expected_likelihood, reference)
+    assert "inclusion" not in plain
+    config = replace(OBJECTIVES["medprobclip-inclusion"], inclusion_weight=0.7, inclusion_scale=c)
+    expected = naive_inclusion(gaussians[0], spoilt, c)
+    assert expected != pytest.approx(naive_inclusion(gaussians[1], spoilt, c), rel=0.01)
+    terms = objective_terms(views, expected_likelihood, config)
+    added = {"inclusion": expected, "loss": float(plain["loss"]) + 0.7 * expected}
+    assert {name: float(value) for name, value in terms.items()} == pytest.approx(
+        {name: float(value) for name, value in plain.items()} | added, abs=1e-9
+    )
+
+
+def test_inclusion_makes_copies_wider_and_first_views_narrower(gaussians, make_gaussian):
+    """Where the means agree; the second view is not asked."""
+    first, second, spoilt = (
+        Gaussian(gaussians[0].mean, torch.zeros(N, D, dtype=torch.float64).requires_grad_()) for _ in range(3)
+    )
+    views = Views((first, second), tuple(gaussians[2:]), spoilt=spoilt)
+    config = OBJECTIVES["medprobclip-inclusion"]
+    objective_terms(views, expected_likelihood, config)["inclusion"].backward()
+    assert (spoilt.log_var.grad < -1e-3).all()  # a step against the gradient widens
+    assert (first.log_var.grad > 1e-3).all()
+    assert second.log_var.grad is None
+
+
+def test_inclusion_without_spoilt_copies_is_refused(gaussians):
     views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]))
+    with pytest.raises(ValueError, match="needs spoilt copies of the first views"):
+        objective_terms(views, expected_likelihood, OBJECTIVES["medprobclip-inclusion"])
+
+
+def test_loss_is_the_weighted_sum_of_the_terms(gaussians, make_gaussian):
+    views = Views(tuple(gaussians[:2]), tuple(gaussians[2:]), spoilt=make_gaussian(N, D, seed=4))
     for config in OBJECTIVES.values():
         terms = objective_terms(views, similarity(config.score), config)
         weights = term_weights(config)

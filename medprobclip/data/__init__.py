@@ -15,8 +15,10 @@ Each imports only from those above it:
     dicom.py               DICOM -> what a viewer shows
     radiographs.py         read PNG, JPEG and DICOM, resize
     images.py              radiographs, resized, in a cache
+    degraded.py            six ways to spoil a training view
     augment.py             training views and plain evaluation input
     corruptions.py         eleven faults of a film at five severities
+    odd_texts.py           texts that no chest report is like
     coding.py              what an expert code says
     chexpert.py            expert codes -> the 13 CheXpert findings
     openi.py               the archive of OpenI reports -> a table

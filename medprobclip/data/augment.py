@@ -6,6 +6,7 @@ import kornia.augmentation as K
 import torch
 from torch import Tensor, nn
 
+from medprobclip.data.degraded import degraded_share
 from medprobclip.settings import AugmentationConfig
 
 
@@ -24,7 +25,7 @@ class TrainingViews(nn.Module):
 
     def __init__(self, size_px: int, config: AugmentationConfig | None = None) -> None:
         super().__init__()
-        config = config or AugmentationConfig()
+        self.config = config = config or AugmentationConfig()
         self.pipelines = nn.ModuleList(
             K.AugmentationSequential(
                 K.RandomResizedCrop((size_px, size_px), scale=(area, 1.0), ratio=(1.0, 1.0)),
@@ -37,9 +38,17 @@ class TrainingViews(nn.Module):
         )
 
     @torch.no_grad()
-    def forward(self, images: Tensor) -> Tensor:
-        """V = 1 or 2 radiographs of each study, uint8 `[V, B, H, W]` -> float `[V, B, 1, H, W]` in [0, 1]."""
+    def forward(self, images: Tensor, spoilt: bool = False) -> Tensor:
+        """V = 1 or 2 radiographs of each study, uint8 `[V, B, H, W]` -> float `[V, B, 1, H, W]` in [0, 1].
+
+        With `spoilt` one more: degraded copies of the first, `[V + 1, B, 1, H, W]`.
+        """
         pipelines = self.pipelines[: len(images)]
-        return torch.stack(
+        views = torch.stack(
             [pipeline(to_float(view)) for pipeline, view in zip(pipelines, images, strict=True)]
         )
+        share, severity = self.config.degraded_share, self.config.degraded_severity
+        if share:
+            views = degraded_share(views, share, severity)
+        copies = degraded_share(views[:1], 1.0, severity) if spoilt else views[:0]  # of what was seen
+        return torch.cat([views, copies])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -30,6 +30,16 @@ class Texts:
 
     def to(self, device: torch.device) -> Texts:
         return Texts(self.input_ids.to(device), self.attention_mask.to(device))
+
+
+def padded(tokens: Sequence[Sequence[int]], pad: int) -> Texts:
+    """Tokenised texts in one batch, each filled up with `pad` to the longest."""
+    input_ids = torch.full((len(tokens), max(map(len, tokens))), pad)
+    mask = torch.zeros_like(input_ids)
+    for i, ids in enumerate(tokens):
+        input_ids[i, : len(ids)] = torch.tensor(ids)
+        mask[i, : len(ids)] = 1
+    return Texts(input_ids, mask)
 
 
 @dataclass(frozen=True)
@@ -100,15 +110,7 @@ class StudyDataset:
 
     def texts(self, rows: np.ndarray, section: str) -> Texts:
         """Tokens of one section for the given rows."""
-        return self._padded([self.tokens[section][row] for row in rows])
-
-    def _padded(self, tokens: list[list[int]]) -> Texts:
-        input_ids = torch.full((len(tokens), max(map(len, tokens))), self.tokenizer.pad_token_id)
-        mask = torch.zeros_like(input_ids)
-        for i, ids in enumerate(tokens):
-            input_ids[i, : len(ids)] = torch.tensor(ids)
-            mask[i, : len(ids)] = 1
-        return Texts(input_ids, mask)
+        return padded([self.tokens[section][row] for row in rows], self.tokenizer.pad_token_id)
 
     def reference_images(self, rows: np.ndarray) -> Tensor:
         """The one radiograph that evaluation uses, the same every time: uint8 `[B, S, S]`."""
@@ -135,7 +137,8 @@ class StudyDataset:
             if not vary:
                 return self.texts(rows, section)
             how = augmentation.sentence_drop, augmentation.sentence_shuffle, words
-            return self._padded(self._tokenised([varied(t, *how) for t in self.studies[section].iloc[rows]]))
+            texts = [varied(text, *how) for text in self.studies[section].iloc[rows]]
+            return padded(self._tokenised(texts), self.tokenizer.pad_token_id)
 
         order = generator.permutation(len(self))
         for start in range(0, len(order) - batch_size + 1, batch_size):

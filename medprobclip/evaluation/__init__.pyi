@@ -7,8 +7,10 @@ from .embedding import (
 )
 from .reliability import (
     by_group as by_group,
+    partial_rank_correlation as partial_rank_correlation,
     rank_correlation as rank_correlation,
     risk_coverage as risk_coverage,
+    severity_correlation as severity_correlation,
 )
 from .resampling import verdicts as verdicts
 from .retrieval import (

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -14,9 +16,10 @@ from torch import Tensor
 from tqdm import tqdm
 
 from medprobclip.data.augment import normalise, to_float
-from medprobclip.data.dataset import StudyDataset, Texts
+from medprobclip.data.dataset import SECTIONS, StudyDataset, Texts, padded
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPModel
+from medprobclip.strangeness import FeatureDensity, Strangeness
 from medprobclip.support.files import replaced_file
 from medprobclip.support.precision import autocast
 
@@ -28,12 +31,16 @@ class Embeddings:
     """One radiograph and one report section per study, on the CPU in float32: Gaussian `[N, D]` each.
 
     `text_ids` int64 `[N]` are equal where the sections are worded alike: all of them are right answers.
+    `image_strangeness` and `report_strangeness` `[N]` say how unlike the training inputs each is
+    (`strangeness.py`), None where nobody fitted that.
     """
 
     study_ids: list[str]
     image: Gaussian
     report: Gaussian
     text_ids: Tensor
+    image_strangeness: Tensor | None = None
+    report_strangeness: Tensor | None = None
 
     def __len__(self) -> int:
         return len(self.study_ids)
@@ -57,8 +64,10 @@ class Embeddings:
             "report_mean": self.report.mean,
             "report_log_var": self.report.log_var,
             "text_ids": self.text_ids,
+            "image_strangeness": self.image_strangeness,
+            "report_strangeness": self.report_strangeness,
         }
-        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items()}
+        contiguous = {name: tensor.contiguous() for name, tensor in tensors.items() if tensor is not None}
         with replaced_file(path) as temporary:
             metadata = {"study_ids": json.dumps(self.study_ids), "source": json.dumps(source)}
             save_file(contiguous, temporary, metadata=metadata)
@@ -82,6 +91,8 @@ class Embeddings:
             Gaussian(tensors["image_mean"], tensors["image_log_var"]),
             Gaussian(tensors["report_mean"], tensors["report_log_var"]),
             tensors["text_ids"],
+            tensors.get("image_strangeness"),
+            tensors.get("report_strangeness"),
         )
 
 
@@ -97,46 +108,123 @@ def default_batch(model: MedProbCLIPModel) -> int:
 
 
 @torch.no_grad()
-def embed_images(model: MedProbCLIPModel, images: Tensor, batch_size: int | None = None) -> Gaussian:
-    """Stored uint8 radiographs `[N, S, S]` -> Gaussian `[N, D]` on the CPU in float32, in order."""
-    training = model.training
-    model.eval()
-    parts = []
-    for batch in images.split(batch_size or default_batch(model)):
-        with autocast(model.device):
-            parts.append(model.encode_image(prepare_images(batch, model)).float().to("cpu"))
-    model.train(training)
-    return Gaussian.cat(parts)
+def embed_images(
+    model: MedProbCLIPModel,
+    images: Tensor,
+    strangeness: Strangeness | None = None,
+    batch_size: int | None = None,
+) -> tuple[Gaussian, Tensor | None]:
+    """Stored uint8 radiographs `[N, S, S]` -> Gaussian `[N, D]` and their strangeness `[N]`, on the CPU.
+
+    In float32, in order; the strangeness is None without the densities to tell it by.
+    """
+    batches = images.split(batch_size or default_batch(model))
+    with evaluating(model):
+        parts = [_image(model, batch, strangeness) for batch in batches]
+    return Gaussian.cat([g for g, _ in parts]), _joined([s for _, s in parts])
+
+
+@torch.no_grad()
+def embed_texts(
+    model: MedProbCLIPModel,
+    tokens: Sequence[Sequence[int]],
+    pad: int,
+    strangeness: Strangeness | None = None,
+    batch_size: int | None = None,
+) -> tuple[Gaussian, Tensor | None]:
+    """Tokenised texts, N of them -> Gaussian `[N, D]` and their strangeness `[N]`, on the CPU, in order.
+
+    Texts of similar length share a batch, so that little is spent on padding with `pad`.
+    """
+    order = np.argsort([len(ids) for ids in tokens], kind="stable")
+    size = batch_size or default_batch(model)
+    with evaluating(model):
+        parts = [
+            _text(model, padded([tokens[row] for row in order[start : start + size]], pad), strangeness)
+            for start in range(0, len(order), size)
+        ]
+    back = torch.from_numpy(np.argsort(order, kind="stable"))
+    told = _joined([s for _, s in parts])
+    return Gaussian.cat([g for g, _ in parts])[back], None if told is None else told[back]
 
 
 @torch.no_grad()
 def embed(
-    model: MedProbCLIPModel, dataset: StudyDataset, batch_size: int | None = None, progress: bool = False
+    model: MedProbCLIPModel,
+    dataset: StudyDataset,
+    strangeness: Strangeness | None = None,
+    batch_size: int | None = None,
+    progress: bool = False,
 ) -> Embeddings:
-    """Embed each study's reference radiograph and its evaluation section, in table order.
+    """Embed each study's reference radiograph and its evaluation section, in table order."""
+    size = batch_size or default_batch(model)
+    images = []
+    with evaluating(model):
+        for start in tqdm(range(0, len(dataset), size), "embedding", unit="batch", disable=not progress):
+            rows = np.arange(start, min(start + size, len(dataset)))
+            images.append(_image(model, dataset.reference_images(rows), strangeness))
+        pad = dataset.tokenizer.pad_token_id
+        report, told = embed_texts(model, dataset.tokens[EVALUATION_SECTION], pad, strangeness, size)
+    text_ids = torch.from_numpy(dataset.text_ids[EVALUATION_SECTION])
+    image = Gaussian.cat([g for g, _ in images])
+    return Embeddings(dataset.study_ids, image, report, text_ids, _joined([s for _, s in images]), told)
 
-    Texts of similar length share a batch, so that little is spent on padding.
+
+@torch.no_grad()
+def fit_strangeness(model: MedProbCLIPModel, dataset: StudyDataset, progress: bool = False) -> Strangeness:
+    """Densities of all radiographs and both sections of the training studies, each as it is, none augmented.
+
+    Raises ValueError as `FeatureDensity.fit`.
     """
+    size = default_batch(model)
+    paths = [path for images in dataset.studies["image_paths"] for path in images]
+    pad = dataset.tokenizer.pad_token_id
+    texts = sorted((ids for section in SECTIONS for ids in dataset.tokens[section]), key=len)
+
+    def images() -> Iterator[Tensor]:
+        for start in tqdm(range(0, len(paths), size), "training films", unit="batch", disable=not progress):
+            pixels = torch.from_numpy(dataset.images.rows(paths[start : start + size]))
+            yield model.encode_image_and_inner(prepare_images(pixels, model))[1]
+
+    def reports() -> Iterator[Tensor]:
+        for start in range(0, len(texts), size):
+            batch = padded(texts[start : start + size], pad).to(model.device)
+            yield model.encode_text_and_inner(batch.input_ids, batch.attention_mask)[1]
+
+    with evaluating(model):
+        return Strangeness(FeatureDensity.fit(images()), FeatureDensity.fit(reports()))
+
+
+@contextmanager
+def evaluating(model: MedProbCLIPModel) -> Iterator[None]:
+    """In evaluation mode and the device's precision meanwhile."""
     training = model.training
     model.eval()
-    batch_size = batch_size or default_batch(model)
-    order = np.argsort([len(tokens) for tokens in dataset.tokens[EVALUATION_SECTION]], kind="stable")
-    images, reports = [], []
-    blocks = range(0, len(order), batch_size)
-    for start in tqdm(blocks, "embedding", unit="batch", disable=not progress):
-        rows = order[start : start + batch_size]
-        texts: Texts = dataset.texts(rows, EVALUATION_SECTION).to(model.device)
+    try:
         with autocast(model.device):
-            image, report = model(
-                prepare_images(dataset.reference_images(rows), model), texts.input_ids, texts.attention_mask
-            )
-        images.append(image.float().to("cpu"))
-        reports.append(report.float().to("cpu"))
-    model.train(training)
-    back = torch.from_numpy(np.argsort(order, kind="stable"))
-    return Embeddings(
-        dataset.study_ids,
-        Gaussian.cat(images)[back],
-        Gaussian.cat(reports)[back],
-        torch.from_numpy(dataset.text_ids[EVALUATION_SECTION]),
-    )
+            yield
+    finally:
+        model.train(training)
+
+
+Part = tuple[Gaussian, Tensor | None]
+
+
+def _image(model: MedProbCLIPModel, images: Tensor, strangeness: Strangeness | None) -> Part:
+    pixels = prepare_images(images, model)
+    if strangeness is None:
+        return model.encode_image(pixels).float().to("cpu"), None
+    gaussian, inner = model.encode_image_and_inner(pixels)
+    return gaussian.float().to("cpu"), strangeness.image.strangeness(inner)
+
+
+def _text(model: MedProbCLIPModel, texts: Texts, strangeness: Strangeness | None) -> Part:
+    texts = texts.to(model.device)
+    if strangeness is None:
+        return model.encode_text(texts.input_ids, texts.attention_mask).float().to("cpu"), None
+    gaussian, inner = model.encode_text_and_inner(texts.input_ids, texts.attention_mask)
+    return gaussian.float().to("cpu"), strangeness.report.strangeness(inner)
+
+
+def _joined(parts: list[Tensor | None]) -> Tensor | None:
+    return None if any(part is None for part in parts) else torch.cat(parts)

@@ -1,4 +1,4 @@
-"""Does the model know when it is wrong? Risk–coverage curves and rank correlation, as pure functions."""
+"""Does the model know when it is wrong? Risk–coverage curves and rank correlations, as pure functions."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 import numpy as np
 import pandas as pd
-from scipy.stats import spearmanr
+from scipy.stats import rankdata
 
 from medprobclip.evaluation.retrieval import BootstrapConfig
 
@@ -86,14 +86,100 @@ def excess_aurc(confidence: np.ndarray, errors: np.ndarray) -> float:
 def rank_correlation(
     x: np.ndarray, y: np.ndarray, bootstrap: BootstrapConfig | None = None
 ) -> tuple[float, float, float]:
-    """Spearman's ρ of paired values `[N]` and its bootstrap interval over the pairs: ρ, low, high."""
+    """Spearman's ρ of paired values `[N]` and its bootstrap interval over the pairs: ρ, low, high.
+
+    NaN where x or y is constant. Raises ValueError as `partial_rank_correlation`.
+    """
+    return partial_rank_correlation(x, y, np.empty((len(x), 0)), bootstrap)
+
+
+def partial_rank_correlation(
+    x: np.ndarray, y: np.ndarray, given: np.ndarray, bootstrap: BootstrapConfig | None = None
+) -> tuple[float, float, float]:
+    """Spearman's partial ρ of x and y `[N]` given others `[N, P]`: ρ, and its bootstrap interval low, high.
+
+    All are ranked (ties share their mean rank); those of x and y are taken less what a linear fit with an
+    intercept on the ranks of `given` says; ρ is Pearson's correlation of what is left (Conover 1999,
+    ch. 5.4). Rows are drawn with replacement and every draw is ranked anew. P = 0 is Spearman's ρ. NaN where
+    the others leave nothing of x or of y. Raises ValueError on NaN, unequal lengths, or N = 0.
+    """
     bootstrap = bootstrap or BootstrapConfig()
-    x, y = np.asarray(x, dtype=float), np.asarray(y, dtype=float)
+    x, y, given = (np.asarray(values, dtype=float) for values in (x, y, given))
+    if x.ndim != 1 or not len(x) or y.shape != x.shape or given.ndim != 2 or len(given) != len(x):
+        raise ValueError(f"x {x.shape}, y {y.shape} and given {given.shape} need [N], [N] and [N, P], N > 0")
+    columns = np.column_stack([x, y, given])
+    if np.isnan(columns).any():
+        raise ValueError("values contain NaN")
     rows = np.random.default_rng(bootstrap.seed).integers(0, len(x), (bootstrap.resamples, len(x)))
-    drawn = [spearmanr(x[r], y[r]).statistic for r in rows]
+    own = _partial(_drawn_ranks(columns, np.arange(len(x))[None]))
+    return float(own[0]), *_bounds(_partial(_drawn_ranks(columns, rows)), bootstrap)
+
+
+def severity_correlation(
+    values: np.ndarray, bootstrap: BootstrapConfig | None = None
+) -> tuple[float, float, float]:
+    """How steadily a value grows with the severity of a fault: mean ρ, and its interval over films low, high.
+
+    values `[F, S, N]`: N films with each of F faults at S severities in rising order, the first usually no
+    fault. The mean over faults and films of Spearman's ρ between the film's S values and the severity: 1
+    where each step raises it, −1 where each lowers it; a film whose values are all equal counts as 0. Films
+    are drawn with replacement, each with all its faults. Raises ValueError on NaN, S < 2, or another shape.
+    """
+    bootstrap = bootstrap or BootstrapConfig()
+    values = np.asarray(values, dtype=float)
+    if values.ndim != 3 or values.shape[1] < 2 or not values.size:
+        raise ValueError(f"values {values.shape} need the shape [faults, severities, films], 2 severities")
+    if np.isnan(values).any():
+        raise ValueError("values contain NaN")
+    ranks = rankdata(values, axis=1)
+    ranks -= ranks.mean(1, keepdims=True)
+    steps = np.arange(values.shape[1]) - (values.shape[1] - 1) / 2
+    norm = np.sqrt((ranks**2).sum(1) * (steps**2).sum())
+    shared = np.einsum("fsn,s->fn", ranks, steps)
+    by_film = np.divide(shared, norm, out=np.zeros_like(shared), where=norm > 0).mean(0)
+    rows = np.random.default_rng(bootstrap.seed).integers(
+        0, len(by_film), (bootstrap.resamples, len(by_film))
+    )
+    return float(by_film.mean()), *_bounds(by_film[rows].mean(1), bootstrap)
+
+
+def _drawn_ranks(columns: np.ndarray, rows: np.ndarray) -> np.ndarray:
+    """Mean ranks, 1 the least, of drawn rows int `[R, n]` of the columns `[N, C]`: `[R, C, n]`.
+
+    By counting how often each distinct value was drawn: a sort of every draw takes several times as long.
+    """
+    draws = np.arange(len(rows))[:, None]
+    ranks = np.empty((len(rows), columns.shape[1], rows.shape[1]))
+    for column, values in enumerate(columns.T):
+        distinct, ids = np.unique(values, return_inverse=True)
+        drawn = ids[rows]
+        places = (drawn + len(distinct) * draws).ravel()
+        times = np.bincount(places, minlength=len(rows) * len(distinct)).reshape(len(rows), -1)
+        ranks[:, column] = np.take_along_axis(times.cumsum(1) - (times - 1) / 2, drawn, axis=1)
+    return ranks
+
+
+def _partial(ranks: np.ndarray) -> np.ndarray:
+    """Correlation of the first two of C variables given the rest, of each draw: `[R, C, n]` -> `[R]`."""
+    ranks = ranks - ranks.mean(2, keepdims=True)
+    cross = ranks @ ranks.transpose(0, 2, 1)
+    pair, beside = cross[:, :2, :2], cross[:, :2, 2:]
+    # The pseudo-inverse fits by least squares also where the others are constant or tell the same.
+    left = pair - beside @ np.linalg.pinv(cross[:, 2:, 2:], rcond=1e-10, hermitian=True) @ beside.transpose(
+        0, 2, 1
+    )
+    spread = np.diagonal(left, axis1=1, axis2=2)
+    known = (spread > 1e-9 * np.diagonal(pair, axis1=1, axis2=2)).all(1)
+    scale = np.sqrt(np.where(known[:, None], spread, np.nan).prod(1))
+    return left[:, 0, 1] / scale
+
+
+def _bounds(draws: np.ndarray, bootstrap: BootstrapConfig) -> tuple[float, float]:
+    """Of the percentile interval; NaN draws are left out, and if all are, both are NaN."""
+    draws = draws[~np.isnan(draws)]
     tail = 100 * (1 - bootstrap.level) / 2
-    low, high = np.nanpercentile(drawn, [tail, 100 - tail])
-    return float(spearmanr(x, y).statistic), float(low), float(high)
+    low, high = np.percentile(draws, [tail, 100 - tail]) if len(draws) else (np.nan, np.nan)
+    return float(low), float(high)
 
 
 def by_group(values: np.ndarray, groups: np.ndarray, names: list[str]) -> pd.DataFrame:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.tables.experiments import comparison
+from medprobclip.paper.verdicts import all_verdicts, with_verdicts
 from medprobclip.support.files import replaced_file
 from medprobclip.support.packaged import PACKAGED
 from medprobclip.training.runs import is_finished, train_run
@@ -20,8 +22,9 @@ REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
 def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     """Train what is missing, run all notebooks, and write the report `runs/<profile>/report/index.html`.
 
-    Six methods on one seed; with `full` on three, and the ablation likewise. Finished runs are reused,
-    interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report` raise.
+    Seven methods on one seed, and the reference with spoilt views; with `full` all of `comparison`. Finished
+    runs are reused, interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report`
+    raise.
     """
     workspace = run_notebooks(parameters, BEFORE)
     corpus = workspace.corpus()
@@ -49,7 +52,15 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     if parameters.publish:
         with replaced_file(workspace.figures / "README.md") as temporary:
             temporary.write_text(gallery(workspace.figures), encoding="utf-8")
+        write_verdicts(workspace.root / "README.md", workspace.figures)
     return workspace
+
+
+def write_verdicts(readme: Path, figures: Path) -> None:
+    """Put what the figures say of doubt into its place in the README."""
+    text = with_verdicts(readme.read_text(encoding="utf-8"), all_verdicts(figures))
+    with replaced_file(readme) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def _start(workspace: Workspace) -> str:

@@ -13,6 +13,7 @@ Each imports only from those above it:
     appearance.py   which codes look the same in the pictures
     school.py       patients who are nobody, and what the chest encoder is taught of them
     openi_sim.py    these reports, simulated radiographs: the default corpus
+    unusual.py      films that are no chest PA of their study
     showcase.py     a dozen findings to look at
 """
 

@@ -75,7 +75,7 @@ def simulate_corpus(
     todo = [job for job in jobs if _finished(folder, job) is None]
     if todo:
         load_anatomy(config.pixel_mm)  # prepared once, before the workers ask for it
-        _render_all(todo, folder, config, workers or _cores(), len(jobs))
+        _render_all(todo, folder, config, workers or available_cores(), len(jobs))
     rows = []
     for job in jobs:
         rows += _finished(folder, job)
@@ -85,12 +85,14 @@ def simulate_corpus(
 def _render_all(todo: list, folder: Path, config: SimulationConfig, workers: int, total: int) -> None:
     with tqdm(total=total, initial=total - len(todo), desc="simulating radiographs", unit="study") as bar:
         if workers == 1 or len(todo) <= CHUNK:
-            _start(config, threads=None)
+            start_worker(config, threads=None)
             for job in todo:
                 bar.update(_render_some([job], folder, config))
             return
         # spawned, not forked: a parent that has used torch threads cannot be forked safely
-        pool = ProcessPoolExecutor(workers, get_context("spawn"), initializer=_start, initargs=(config,))
+        pool = ProcessPoolExecutor(
+            workers, get_context("spawn"), initializer=start_worker, initargs=(config,)
+        )
         try:
             chunks = [todo[i : i + CHUNK] for i in range(0, len(todo), CHUNK)]
             for done in as_completed([pool.submit(_render_some, chunk, folder, config) for chunk in chunks]):
@@ -99,12 +101,13 @@ def _render_all(todo: list, folder: Path, config: SimulationConfig, workers: int
             pool.shutdown(cancel_futures=True)
 
 
-def _cores() -> int:
+def available_cores() -> int:
     """Cores that this process may use."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
 
 
-def _start(config: SimulationConfig, threads: int | None = 1) -> None:
+def start_worker(config: SimulationConfig, threads: int | None = 1) -> None:
+    """Make a process ready to render: its threads, its chest, and its end when its parent ends."""
     if threads:
         torch.set_num_threads(threads)
     if (parent := parent_process()) is not None:  # a killed parent must not leave its workers behind

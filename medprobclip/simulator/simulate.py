@@ -8,15 +8,15 @@ order of codes or on other studies.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 import torch
 
 from medprobclip.data.coding import NO_FINDING, parse_code
 from medprobclip.simulator.chest.anatomy import Anatomy
-from medprobclip.simulator.chest.deformation import FRAME_MM, Deformation
+from medprobclip.simulator.chest.deformation import FRAME_MM, Deformation, Shape
 from medprobclip.simulator.chest.preparation import load_anatomy
 from medprobclip.simulator.drawing.edits import Canvas, Mark
 from medprobclip.simulator.findings import Drawn, draw_finding
@@ -72,6 +72,7 @@ def simulate_study(
     anatomy: Anatomy | None = None,
     sex: str = "",
     views: Sequence[str] = VIEWS,
+    pose: Callable[[Shape], Shape] | None = None,
 ) -> Radiographs:
     """The radiographs of one study.
 
@@ -81,6 +82,7 @@ def simulate_study(
         anatomy: the prepared chest at `320 / size_px` mm per voxel; loaded (and cached) if not given.
         sex: "female" or "male"; "" draws one.
         views: which films are taken.
+        pose: what becomes of the patient's shape before anything else: another position than that of a PA.
 
     Raises:
         AssetError: the CT cannot be fetched.
@@ -90,6 +92,8 @@ def simulate_study(
         raise ValueError(f"views are {tuple(views)}; choose from {VIEWS}")
     anatomy = anatomy or load_anatomy(config.pixel_mm)
     patient = draw_patient(_rng(config.seed, study_id, "patient"), sex, config.patient)
+    if pose is not None:
+        patient = replace(patient, shape=pose(patient.shape))
     canvas = Canvas(anatomy, patient.shape, body_of(patient, anatomy))
     films = _Films(study_id, patient, config, views)
     films.expose(anatomy, canvas.volume)

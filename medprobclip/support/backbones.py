@@ -192,13 +192,36 @@ def pool_image(tower: PreTrainedModel, pixel_values: Tensor, pooling: str) -> Te
     "mean": over the patch tokens, or over the feature map of a convolutional backbone; "cls": the class
     token; "own": the backbone's pooled output.
     """
-    output = tower(pixel_values=pixel_values, **_other_size(tower, pixel_values))
+    return _pooled_image(tower, tower(pixel_values=pixel_values, **_other_size(tower, pixel_values)), pooling)
+
+
+def pool_image_and_inner(tower: PreTrainedModel, pixel_values: Tensor, pooling: str) -> tuple[Tensor, Tensor]:
+    """As `pool_image`, and the mean over all places half-way through the backbone: `[B, F]` and `[B, G]`.
+
+    Half-way: of a ViT with twelve layers what leaves the sixth, of a ResNet with four stages the second.
+    """
+    size = _other_size(tower, pixel_values)
+    output = tower(pixel_values=pixel_values, output_hidden_states=True, **size)
+    return _pooled_image(tower, output, pooling), _mean_of_places(tower, _half_way(tower, output))
+
+
+def _half_way(tower: PreTrainedModel, output) -> Tensor:
+    if getattr(output, "hidden_states", None) is None:
+        raise ValueError(f"a '{tower.config.model_type}' does not show its hidden states")
+    return output.hidden_states[len(output.hidden_states) // 2].float()
+
+
+def _mean_of_places(tower: PreTrainedModel, hidden: Tensor) -> Tensor:
+    return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, prefix_tokens(tower) :].mean(1)
+
+
+def _pooled_image(tower: PreTrainedModel, output, pooling: str) -> Tensor:
     if pooling == "own":
         return _pooled_output(tower, output).flatten(1)  # a ResNet's is [B, F, 1, 1]
     hidden = output.last_hidden_state
     if pooling == "cls":
         return hidden[:, 0]
-    return hidden.mean((2, 3)) if hidden.ndim == 4 else hidden[:, prefix_tokens(tower) :].mean(1)
+    return _mean_of_places(tower, hidden)
 
 
 def pool_text(tower: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, pooling: str) -> Tensor:
@@ -206,19 +229,39 @@ def pool_text(tower: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor,
 
     "cls": the first token; "mean": over the tokens under the mask; "own": the backbone's pooled output.
     """
+    return _pooled_text(tower, _read(tower, input_ids, attention_mask, pooling), attention_mask, pooling)
+
+
+def pool_text_and_inner(
+    tower: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, pooling: str
+) -> tuple[Tensor, Tensor]:
+    """As `pool_text`, and the mean over the tokens half-way through the backbone: `[B, F]` and `[B, G]`."""
+    output = _read(tower, input_ids, attention_mask, pooling, output_hidden_states=True)
+    inner = _half_way(tower, output)[:, : attention_mask.shape[1]]
+    return _pooled_text(tower, output, attention_mask, pooling), _mean_of_tokens(inner, attention_mask)
+
+
+def _read(tower: PreTrainedModel, input_ids: Tensor, attention_mask: Tensor, pooling: str, **more):
     if pooling == "own" and tower.config.model_type == "siglip_text_model":
         # Trained on texts padded to the full length, padding seen, and read at the last position.
         missing = tower.config.max_position_embeddings - input_ids.shape[1]
         ids = torch.where(attention_mask.bool(), input_ids, tower.config.pad_token_id)
         ids = torch.nn.functional.pad(ids, (0, missing), value=tower.config.pad_token_id)
-        return _pooled_output(tower, tower(input_ids=ids))
-    output = tower(input_ids=input_ids, attention_mask=attention_mask)
+        return tower(input_ids=ids, **more)
+    return tower(input_ids=input_ids, attention_mask=attention_mask, **more)
+
+
+def _mean_of_tokens(hidden: Tensor, attention_mask: Tensor) -> Tensor:
+    mask = attention_mask[..., None].to(hidden.dtype)
+    return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+
+
+def _pooled_text(tower: PreTrainedModel, output, attention_mask: Tensor, pooling: str) -> Tensor:
     hidden = output.last_hidden_state
     if pooling == "cls":
         return hidden[:, 0]
     if pooling == "mean":
-        mask = attention_mask[..., None].to(hidden.dtype)
-        return (hidden * mask).sum(1) / mask.sum(1).clamp(min=1)
+        return _mean_of_tokens(hidden, attention_mask)
     return _pooled_output(tower, output)
 
 

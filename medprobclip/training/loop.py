@@ -59,15 +59,18 @@ def encode_views(
     pixels: torch.Tensor,
     targets: BatchTargets | None = None,
     sections: int = len(SECTIONS),
+    spoilt: bool = False,
 ) -> Views:
     """One forward for all views and one for each of the first sections: pixels `[V, B, 1, S, S]` -> Views.
 
-    The sections differ in length (an impression is short), so each is padded to its own longest text.
+    With `spoilt` the last of the V are copies of the first for the inclusion term. The sections differ in
+    length (an impression is short), so each is padded to its own longest text.
     """
     with autocast(pixels.device):
         images = model.encode_image(pixels.flatten(0, 1))
         reports = tuple(encode_texts(model, texts) for texts in batch.sections[:sections])
-    return Views(images.chunk(len(pixels)), reports, targets)
+    *images, copies = images.chunk(len(pixels)) if spoilt else (*images.chunk(len(pixels)), None)
+    return Views(tuple(images), reports, targets, copies)
 
 
 def encode_texts(model: MedProbCLIPModel, texts: Texts) -> Gaussian:
@@ -239,13 +242,14 @@ class EpochLoop:
         """One update of the weights; returns the terms of the objective before it."""
         batch = batch.to(self.accelerator.device)
         settings, objective = self.model.config, self.objective
-        augmented = self.views(batch.images[: objective.views])
+        spoilt = objective.inclusion_weight > 0
+        augmented = self.views(batch.images[: objective.views], spoilt)
         pixels = normalise(augmented, settings.image_mean, settings.image_std)
         targets = answers(batch, objective, self.reports)
         if objective.mixed_share:
             mix = Mix.draw(len(batch.rows), objective.mixed_share, settings.image_size)
             pixels, targets = mix.images(pixels), mix.targets(targets)
-        views = encode_views(self.model, batch, pixels, targets, objective.sections)
+        views = encode_views(self.model, batch, pixels, targets, objective.sections, spoilt)
         terms = objective_terms(views, self.model.similarity, objective)
         self.optimizer.zero_grad()
         self.accelerator.backward(terms["loss"])

@@ -6,12 +6,13 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Iterable
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
+from accelerate import Accelerator
 from accelerate.utils import set_seed
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
@@ -23,9 +24,10 @@ from medprobclip.data.notices import table_notices, text_notices
 from medprobclip.data.studies import check_disjoint, read_studies
 from medprobclip.data.views import has_frontal_view
 from medprobclip.evaluation.ceiling import reader_scores
-from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed
+from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed, fit_strangeness
 from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.model import MedProbCLIPModel
+from medprobclip.strangeness import FILE as STRANGENESS_FILE, Strangeness
 from medprobclip.support.downloads import check_downloaded
 from medprobclip.support.files import recovered_folder, write_json
 from medprobclip.support.locks import LockedError, locked_folder
@@ -90,7 +92,10 @@ def train_run(
     refuse_several_processes(launched_processes())
     try:
         with locked_folder(out):
-            return _train_run(train_csv, val_csv, out, profile, on_epoch)
+            history = _train_run(train_csv, val_csv, out, profile, on_epoch)
+            if load_strangeness(out) is None:
+                keep_strangeness(out, train_csv)
+            return history
     except LockedError as error:
         raise TrainingError(str(error)) from error
 
@@ -109,8 +114,7 @@ def _train_run(
     check_disjoint({name: table.studies for name, table in tables.items()})
     claim(out, {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}})
     if is_finished(out):
-        history = read_history(out)
-        print(f"{out}: {len(history)} epochs are done, reading them back")
+        print(f"{out}: {len(history := read_history(out))} epochs are done, reading them back")
         if on_epoch:
             on_epoch(history)
         return history
@@ -133,10 +137,28 @@ def _train_run(
         )  # fmt: skip
 
 
+def keep_strangeness(out: Path, train_csv: Path) -> None:
+    """Fit the densities of the training inputs with the run's best model and save them beside it."""
+    model, tokenizer = load_run(out)
+    model.to(Accelerator().device)
+    table = open_table(train_csv, model.config.image_size)
+    dataset = StudyDataset(table.studies, table.images, tokenizer)
+    with pinned_threads(run_threads(out)):
+        try:
+            fit_strangeness(model, dataset, True).save(out / "checkpoint")
+        except ValueError as error:  # a backbone that shows nothing inside; inputs that are all the same
+            print(f"{out}: nothing will tell strange inputs from others ({error})")
+
+
+def load_strangeness(out: Path) -> Strangeness | None:
+    """How unlike its training inputs something is to the run in `out`; None where that was never fitted."""
+    folder = Path(out) / "checkpoint"
+    return Strangeness.load(folder) if (folder / STRANGENESS_FILE).exists() else None
+
+
 def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
     """The best model of a run, in evaluation mode, and its tokenizer. Raises TrainingError without one."""
-    folder = recovered_folder(Path(out) / "checkpoint")
-    if folder is None:
+    if (folder := recovered_folder(Path(out) / "checkpoint")) is None:
         raise TrainingError(f"{out} holds no checkpoint; train it first (notebook 03)")
     try:
         check_downloaded(folder)
@@ -195,6 +217,8 @@ def embed_run(
     table = open_table(csv, model.config.image_size)
     dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
     source = {"checkpoint": file_hash(out / "checkpoint" / "model.safetensors"), "test_data": table.digest}
+    if (known := load_strangeness(out)) is not None:
+        source["strangeness"] = file_hash(out / "checkpoint" / STRANGENESS_FILE)
     stored = out / f"{name}.safetensors"
     if Embeddings.source_of(stored) == source:
         return Embeddings.load(stored), dataset, source
@@ -205,7 +229,7 @@ def embed_run(
     for notice in text_notices(dataset):
         print(f"{Path(csv).stem}: {notice}")
     with pinned_threads(run_threads(out)):
-        embeddings = embed(model, dataset, progress=True)
+        embeddings = embed(model, dataset, known, progress=True)
     embeddings.save(stored, source)
     return embeddings, dataset, source
 
@@ -213,25 +237,6 @@ def embed_run(
 def run_threads(out: Path) -> int | None:
     """The number of CPU threads that a run is pinned to, None for any."""
     return json.loads((Path(out) / "settings.json").read_text())["training"].get("threads")
-
-
-def calibrate_run(out: Path, csv: Path) -> dict:
-    """Fit the probability of a match on held-out studies that chose nothing; returns `out/calibration.json`.
-
-    Platt's `slope` and `intercept` of the model's logits over all pairs, and the size of the `gallery` in
-    which they hold (`evaluation.calibration.ForGallery` moves them to another). Raises what `embed_run`
-    raises, and TrainingError when there is nothing to fit.
-    """
-    from medprobclip.evaluation.calibration import Platt  # scikit-learn takes its time
-
-    embeddings, _, source = embed_run(out, csv, "embeddings-calibrate")
-    try:
-        fitted = Platt.fit(embeddings.scores(load_run(out)[0]), embeddings.matches())
-    except ValueError as error:
-        raise TrainingError(f"{csv}: no match probability can be fitted ({error})") from error
-    record = {"platt": asdict(fitted), "gallery": len(embeddings), "fitted_on": source}
-    write_json(Path(out) / "calibration.json", record)
-    return record
 
 
 def without_frontal_view(dataset: StudyDataset) -> int:

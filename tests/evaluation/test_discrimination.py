@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 from scipy.stats import mannwhitneyu
+from sklearn.metrics import roc_auc_score
 
-from medprobclip.evaluation.discrimination import auroc, auroc_interval
+from medprobclip.evaluation.discrimination import auroc, auroc_interval, paired_auroc
 from medprobclip.evaluation.retrieval import BootstrapConfig
 
 
@@ -61,3 +62,70 @@ def test_interval_covers_the_true_area():
         low, high = auroc_interval(rng.normal(size=150) + labels, labels, BootstrapConfig(resamples=300))
         hits += low <= 0.7602 <= high
     assert 86 <= hits <= 100
+
+
+@given(
+    st.integers(1, 12).flatmap(
+        lambda n: st.lists(st.lists(st.integers(0, 4), min_size=n, max_size=n), min_size=2, max_size=4)
+    )
+)
+def test_a_paired_area_is_the_mean_of_plain_ones(rows):
+    """Over the ways to change the things; few different values, so that most pairs tie."""
+    plain, *changed = np.array(rows)
+    value, low, high = paired_auroc(changed, plain, BootstrapConfig(resamples=20))
+    labels = np.repeat([1, 0], len(plain))
+    areas = [roc_auc_score(labels, np.concatenate([values, plain])) for values in changed]
+    assert value == pytest.approx(np.mean(areas), abs=1e-12)
+    assert 0 <= low <= high <= 1
+
+
+def test_a_paired_interval_draws_each_thing_with_all_its_values():
+    rng = np.random.default_rng(1)
+    plain = rng.normal(size=25).round(1)
+    changed = [(plain + rng.normal(0.5, 0.5, 25)).round(1), (plain - 0.2).round(1)]
+    config = BootstrapConfig(resamples=300, seed=5, level=0.9)
+    labels = np.repeat([1, 0], 25)
+    drawn = [
+        np.mean([roc_auc_score(labels, np.concatenate([values[r], plain[r]])) for values in changed])
+        for r in np.random.default_rng((5, 0)).integers(0, 25, (300, 25))
+    ]
+    np.testing.assert_allclose(paired_auroc(changed, plain, config)[1:], np.percentile(drawn, [5, 95]))
+
+
+def test_paired_things_are_no_two_samples():
+    """A small change of widely spread values: the pair moves together, two samples would not."""
+    rng = np.random.default_rng(2)
+    plain = rng.normal(size=60)
+    changed = plain + 0.3
+    value, low, high = paired_auroc([changed], plain)
+    wide = auroc_interval(np.concatenate([changed, plain]), np.arange(120) < 60)
+    assert high - low < 0.5 * (wide[1] - wide[0])
+    assert 0.5 < low < value < high
+
+
+def test_the_same_things_cannot_be_told_from_themselves():
+    plain = np.random.default_rng(3).normal(size=20)
+    np.testing.assert_allclose(paired_auroc([plain, plain], plain), 0.5)
+
+
+@pytest.mark.parametrize("n", [7, 11, 41])
+def test_rounding_says_nothing_of_what_always_ties_or_always_wins(n):
+    """A fixed variance is at 0.5, and not above it."""
+    plain = np.ones(n)
+    assert paired_auroc([plain, plain, plain], plain) == (0.5, 0.5, 0.5)
+    assert paired_auroc([plain + 1, plain + 2, plain + 3], plain) == (1, 1, 1)
+
+
+@pytest.mark.parametrize(
+    ("changed", "plain", "message"),
+    [
+        ([], [1, 2], "same N"),
+        ([[1, 2], [1]], [1, 2], "same N"),
+        ([[[1, 2]]], [[1, 2]], "same N"),
+        ([[1, np.nan]], [1, 2], "NaN"),
+        ([[1, 2]], [np.nan, 2], "NaN"),
+    ],
+)
+def test_bad_pairs_are_refused(changed, plain, message):
+    with pytest.raises(ValueError, match=message):
+        paired_auroc(changed, plain)

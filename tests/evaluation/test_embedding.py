@@ -87,7 +87,8 @@ def test_images_alone_are_embedded_as_beside_their_reports(parts, float32):
     images = dataset.reference_images(np.arange(len(dataset)))
     both = embed(model, dataset).image
     for batch_size in (1, 5, 256):
-        alone = embed_images(model.train(), images, batch_size)
+        alone, strangeness = embed_images(model.train(), images, batch_size=batch_size)
+        assert strangeness is None  # no densities to tell it by
         assert model.training
         assert not alone.mean.requires_grad
         torch.testing.assert_close(alone.mean, both.mean, atol=1e-4, rtol=1e-4)

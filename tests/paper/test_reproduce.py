@@ -12,7 +12,8 @@ from medprobclip.commands import figures as command
 from medprobclip.paper.figures import catalogue as figures
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.reproduce import reproduce
-from medprobclip.paper.tables.experiments import METHODS, comparison
+from medprobclip.paper.tables.experiments import DEGRADED_SHARE, METHODS, comparison, group_of
+from medprobclip.paper.verdicts import BEGIN, END, all_verdicts
 from medprobclip.training.profiles import get_profile
 from medprobclip.training.runs import is_finished
 from medprobclip.workbench.workspace import ROOT, NotebookParameters
@@ -25,6 +26,7 @@ def workspace(tmp_path_factory):
     (root / "notebooks").symlink_to(ROOT / "notebooks")
     (root / "figures").mkdir()
     (root / "figures" / "readability.csv").write_text((ROOT / "figures" / "readability.csv").read_text())
+    (root / "README.md").write_text(f"before\n{BEGIN}\n{END}\nafter\n", encoding="utf-8")
     return reproduce(NotebookParameters("smoke", root=str(root), publish=True))
 
 
@@ -74,6 +76,8 @@ def test_all_methods_were_trained_alike_and_compared(workspace):
     assert all(is_finished(workspace.runs / run.folder) for run in runs)
     settings = [json.loads((workspace.runs / run.folder / "settings.json").read_text()) for run in runs]
     assert len({json.dumps(s.pop("objective")) for s in settings}) == len(METHODS)
+    shares = [s["augmentation"].pop("degraded_share") for s in settings]
+    assert shares == [DEGRADED_SHARE if group_of(run) == "degraded" else 0.0 for run in runs]
     assert all(s == settings[0] for s in settings)  # data, encoders, steps, seed
     table = pd.read_csv(workspace.figures / "table_1.csv")
     assert set(table["method"]) == {*METHODS, "random", "ceiling"}
@@ -85,6 +89,13 @@ def test_report_and_gallery_are_there(workspace):
     assert page.count("data:image/png;base64") >= 10
     text = (workspace.figures / "README.md").read_text(encoding="utf-8")
     assert text == gallery(workspace.figures)
+
+
+def test_the_readme_says_what_the_figures_say_of_doubt(workspace):
+    head, *said, tail = (workspace.root / "README.md").read_text(encoding="utf-8").splitlines()
+    assert (head, said[0], said[-1], tail) == ("before", BEGIN, END, "after")
+    assert said[1:-1] == [f"- {sentence}" for sentence in all_verdicts(workspace.figures)]
+    assert len(said) > 8
 
 
 def test_a_second_call_trains_nothing(workspace, monkeypatch):

@@ -9,8 +9,9 @@ import pytest
 
 import medprobclip.training.runs
 from medprobclip.evaluation.embedding import Embeddings
+from medprobclip.training.calibrating import calibrate_run
 from medprobclip.training.loop import TrainingError
-from medprobclip.training.runs import calibrate_run, evaluate_run, load_run, train_run
+from medprobclip.training.runs import evaluate_run, load_run, train_run
 
 
 @pytest.fixture(scope="module")

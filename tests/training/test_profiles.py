@@ -84,7 +84,9 @@ def test_unknown_profile_is_refused_with_the_names():
 
 
 def test_unknown_objective_is_refused_with_the_names():
-    with pytest.raises(ValueError, match="medprobclip, medprobclip-soft, medprobclip-coded, clip"):
+    with pytest.raises(
+        ValueError, match="medprobclip, medprobclip-soft, medprobclip-coded, medprobclip-inclusion, clip"
+    ):
         get_profile("demo", "siglip")
 
 

@@ -13,7 +13,7 @@ from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.report_similarity import tfidf
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.evaluation.retrieval import CUTOFFS
-from medprobclip.settings import OBJECTIVES, ObjectiveConfig
+from medprobclip.settings import OBJECTIVES, AugmentationConfig, ObjectiveConfig
 from medprobclip.similarity import SCORES
 from medprobclip.training import loop
 from medprobclip.training.loop import TrainingError, answers, read_history, validate
@@ -84,10 +84,13 @@ def test_validation_numbers_are_counted_from_the_embeddings_of_the_model(monkeyp
 TERMS = {
     "medprobclip": {"image_text", "image_image", "text_text", "kl_image", "kl_text"},
     "medprobclip-soft": {"image_text", "image_image", "text_text", "kl_image", "kl_text"},
+    "medprobclip-inclusion": {
+        "image_text", "image_image", "text_text", "kl_image", "kl_text", "inclusion",
+    },
     "clip": {"image_text"},
     "cxr-clip": {"image_text", "image_image", "text_text"},
     "pcme++": {"image_text", "kl_image", "kl_text", "pseudo_positive"},
-}
+}  # fmt: skip
 
 
 def test_every_objective_is_tried():
@@ -119,13 +122,17 @@ def test_only_what_the_objective_uses_is_encoded(study_tables, tiny_profile, tmp
     seen = []
     encode = loop.encode_views
 
-    def look(model, batch, pixels, targets, sections):
-        views = encode(model, batch, pixels, targets, sections)
-        seen.append((len(pixels), len(views.images), len(views.reports)))
+    def look(model, batch, pixels, targets, sections, spoilt):
+        views = encode(model, batch, pixels, targets, sections, spoilt)
+        seen.append((len(pixels), len(views.images), len(views.reports), views.spoilt is not None))
         return views
 
     monkeypatch.setattr(loop, "encode_views", look)
-    for name, expected in {"clip": (1, 1, 1), "medprobclip": (2, 2, 2)}.items():
+    for name, expected in {
+        "clip": (1, 1, 1, False),
+        "medprobclip": (2, 2, 2, False),
+        "medprobclip-inclusion": (3, 2, 2, True),
+    }.items():
         seen.clear()
         profile = replace(tiny_profile, objective=OBJECTIVES[name])
         train_run(study_tables["train"], study_tables["validate"], tmp_path / name, profile)
@@ -171,15 +178,17 @@ class Interrupted(Exception):
     """Stands for a pressed Ctrl-C or a power cut."""
 
 
-@pytest.mark.parametrize("name", ["medprobclip", "pcme++", "medprobclip-soft"])
+@pytest.mark.parametrize("name", ["medprobclip", "pcme++", "medprobclip-soft", "medprobclip-inclusion"])
 def test_an_interrupted_run_ends_like_an_uninterrupted_one(finished, study_tables, tmp_path, name):
-    """Also where samples are mixed at random, or targets come from the untrained encoder."""
+    """Also where samples are mixed or degraded at random, or targets come from the untrained encoder."""
     _, history, profile = finished
     tables = study_tables["train"], study_tables["validate"]
     if name != "medprobclip":
         objective = OBJECTIVES[name]
         objective = replace(objective, soft="encoder") if "soft" in name else objective
         profile = replace(profile, objective=objective, training=replace(profile.training, epochs=4))
+        if "inclusion" in name:
+            profile = replace(profile, augmentation=AugmentationConfig(degraded_share=0.5))
         history = train_run(*tables, tmp_path / "whole", profile)
 
     def stop_in_the_middle(rows):

@@ -10,6 +10,8 @@ Each imports only from those above it:
     zeroshot.py      Table 2
     ablation.py      MedProbCLIP with one thing changed
     reliability.py   figures of doubt
+    faults.py        figures of faults, and who notices
+    doubt.py         what the variance goes with, what is sure, and what makes it so
     catalogue.py     every figure, one maker each
     gallery.py       figures/README.md: what the figures show, in words
 """

@@ -11,6 +11,18 @@ from matplotlib.figure import Figure
 
 from medprobclip.paper.figures.ablation import ablation
 from medprobclip.paper.figures.corpus import contact_sheet, figure_1, rendered_truth
+from medprobclip.paper.figures.doubt import (
+    influence_on_variance,
+    surest_and_least_sure,
+    what_variance_knows,
+)
+from medprobclip.paper.figures.faults import (
+    corruptions,
+    degraded_training,
+    robustness,
+    selective_faulty,
+    third_kind,
+)
 from medprobclip.paper.figures.model import (
     readability,
     scaling,
@@ -21,10 +33,8 @@ from medprobclip.paper.figures.model import (
 from medprobclip.paper.figures.reliability import (
     calibration,
     confidences,
-    corruptions,
     figure_2,
     figure_2_areas,
-    robustness,
 )
 from medprobclip.paper.figures.retrieval import hubs, many_to_many, table_1
 from medprobclip.paper.figures.zeroshot import table_2
@@ -105,6 +115,20 @@ _ENTRIES = (
         "Total variance against how many studies share the coding, and against the rank of the answer",
     ),
     Entry(
+        what_variance_knows, "05_uncertainty_analysis",
+        "What the variance goes with: rank correlations with ambiguity, conspicuity, rarity, length, faults "
+        "and the rank of the answer, alone and given the others",
+    ),
+    Entry(
+        surest_and_least_sure, "05_uncertainty_analysis",
+        "The surest and the least sure radiographs and reports, with codes and a sentence of each report",
+    ),
+    Entry(
+        influence_on_variance, "05_uncertainty_analysis",
+        "Which places of two radiographs, and which words of a sentence of their reports, make them surer or "
+        "less sure",
+    ),
+    Entry(
         scaling, "07_scaling",
         "Time and memory of scoring a gallery: the published broadcast as far as memory allows, tiles, exact "
         "search, and search by cosine; less than 1 MB stands at 1 MB",
@@ -115,7 +139,19 @@ _ENTRIES = (
     ),
     Entry(
         robustness, "08_robustness_and_ablation",
-        "Retrieval, AURC and total variance on faulty radiographs, one seed: whether the model knows",
+        "Retrieval, AURC, total variance and strangeness on faulty radiographs, one seed: who notices",
+    ),
+    Entry(
+        third_kind, "08_robustness_and_ablation",
+        "Films and texts of a third kind, and which doubt tells them from a study's own",
+    ),
+    Entry(
+        selective_faulty, "08_robustness_and_ablation",
+        "Selective retrieval where half of the films carry a fault: one decision out of two numbers",
+    ),
+    Entry(
+        degraded_training, "08_robustness_and_ablation",
+        "Spoilt training views and the inclusion term: what they do to retrieval, variance and doubt",
     ),
     Entry(
         ablation, "08_robustness_and_ablation",

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 
 import pandas as pd
 
 from medprobclip.evaluation.calibration import CALIBRATORS
 from medprobclip.evaluation.hubs import BANK
-from medprobclip.evaluation.resampling import verdicts
+from medprobclip.evaluation.resampling import verdicts as compared
 from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.paper import verdicts
 from medprobclip.paper.figures.catalogue import FIGURES
 from medprobclip.paper.tables.ablation import variant_labels
 from medprobclip.paper.tables.experiments import METHODS
@@ -55,7 +57,7 @@ def _by_direction(table: pd.DataFrame, metrics: tuple[str, ...], unit: str) -> I
         if metric in metrics:
             rows = table[(table["direction"] == direction) & (table["metric"] == metric)]
             where = f"{DIRECTIONS[direction]}, " if direction in DIRECTIONS else ""
-            yield verdicts(f"{where}{metric}", rows, METHODS, unit)
+            yield compared(f"{where}{metric}", rows, METHODS, unit)
 
 
 def _recall(table: pd.DataFrame) -> Iterator[str]:
@@ -116,13 +118,13 @@ def _hubs(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _zero_shot(table: pd.DataFrame) -> Iterator[str]:
-    yield verdicts("mean AUROC", table[table["finding"] == "Mean"], METHODS)
-    yield verdicts("No Finding, AUROC", table[table["finding"] == "No Finding"], METHODS)
+    yield compared("mean AUROC", table[table["finding"] == "Mean"], METHODS)
+    yield compared("No Finding, AUROC", table[table["finding"] == "No Finding"], METHODS)
 
 
 def _areas(table: pd.DataFrame) -> Iterator[str]:
     for (direction, k), rows in table.groupby(["direction", "k"], sort=False):
-        yield verdicts(f"{DIRECTIONS[direction]}, AURC at R@{k} (less is better)", rows, METHODS)
+        yield compared(f"{DIRECTIONS[direction]}, AURC at R@{k} (less is better)", rows, METHODS)
 
 
 def _calibration(table: pd.DataFrame) -> Iterator[str]:
@@ -134,21 +136,27 @@ def _calibration(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _robustness(table: pd.DataFrame) -> Iterator[str]:
-    faulty = table[table["severity"] == table["severity"].max()].groupby("method", sort=False)
-    lines = [
-        "at severity 5, mean of all corruptions: R@10, total variance (1 = no fault), AUROC for the fault"
-    ]
-    for method, row in faulty[["recall", "variance", "detects"]].mean().iterrows():
-        clean = table[(table["method"] == method) & (table["severity"] == 0)]["recall"].iloc[0]
-        found = f"{row['recall']:.1f} % (without a fault {clean:.1f} %)"
-        lines.append(f"{METHODS[method]}: {found}, {row['variance']:.2f}, {row['detects']:.2f}")
+    by_fault = table[table["panel"] == "by fault"]
+    faulty = by_fault[by_fault["severity"] == by_fault["severity"].max()].groupby("method", sort=False)
+    lines = ["at severity 5, mean of all corruptions: R@10, total variance (1 = no fault)"]
+    for method, row in faulty[["recall", "variance"]].mean().iterrows():
+        clean = by_fault[(by_fault["method"] == method) & (by_fault["severity"] == 0)]["recall"].iloc[0]
+        lines.append(
+            f"{METHODS[method]}: {row['recall']:.1f} % (without a fault {clean:.1f} %), {row['variance']:.2f}"
+        )
     yield "\n  ".join(lines)
+    yield from _each(verdicts.noticing_faults, verdicts.detection_of(table))
+
+
+def _each(said: Callable[[pd.DataFrame, str], Iterator[str]], table: pd.DataFrame) -> Iterator[str]:
+    """The sentences about every method of a table, below each other."""
+    yield "\n".join(sentence for method in table["method"].unique() for sentence in said(table, method))
 
 
 def _ablation(table: pd.DataFrame) -> Iterator[str]:
     labels = variant_labels(table.fillna({"part": ""}))
     for metric, rows in table[table["value"].notna()].groupby("metric", sort=False):
-        yield verdicts(metric, rows, labels)
+        yield compared(metric, rows, labels)
 
 
 CLAIMS = {
@@ -157,7 +165,12 @@ CLAIMS = {
     "hubs": _hubs,
     "table_2": _zero_shot,
     "figure_2_areas": _areas,
+    "confidences": partial(_each, verdicts.variance_or_entropy),
     "calibration": _calibration,
+    "what_variance_knows": partial(_each, verdicts.about_ambiguity),
     "robustness": _robustness,
+    "third_kind": lambda table: ["\n".join(verdicts.third_kind(table))],
+    "selective_faulty": partial(_each, verdicts.two_numbers),
+    "degraded_training": lambda table: ["\n".join(verdicts.degraded_views(table))],
     "ablation": _ablation,
 }

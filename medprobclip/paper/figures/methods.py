@@ -23,6 +23,7 @@ METHOD_COLOURS = {  # of METHODS
     "pcme++": plots.OCHRE,
     "medprobclip-soft": plots.ACCENT,
     "medprobclip-coded": plots.ROSE,
+    "medprobclip-inclusion": plots.BROWN,
 }
 CEILING = plots.CHANCE | {"color": plots.ACCENT}  # the line of what knows all
 MOST_IN_A_LINE = 4  # entries of a legend

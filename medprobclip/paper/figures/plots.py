@@ -16,7 +16,7 @@ from matplotlib.ticker import FixedLocator, LogLocator, NullFormatter, StrMethod
 
 INK, QUIET, GRID = "#22303c", "#7b8794", "#e3e8ec"
 IMAGE, REPORT, ACCENT = "#1f77a4", "#c8553d", "#3d8b5f"  # image to text, text to image, best or reference
-VIOLET, OCHRE, ROSE = "#8e6bb3", "#c9a227", "#b0447f"  # more series
+VIOLET, OCHRE, ROSE, BROWN = "#8e6bb3", "#c9a227", "#b0447f", "#7a5c3e"  # more series
 MARK = "#f2c14e"  # on radiographs
 SERIES = ("#f2c14e", "#5ab4e5", "#e8735a", "#6fcf97", "#c39bd3", "#f0f0f0", "#d98cb3", "#9fb4c7")  # on black
 

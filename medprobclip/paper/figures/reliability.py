@@ -1,8 +1,6 @@
-"""Figures of doubt: selective retrieval, confidences, calibration, and radiographs with a fault."""
+"""Figures of doubt: selective retrieval, confidences, calibration."""
 
 from __future__ import annotations
-
-from collections.abc import Sequence
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -134,67 +132,4 @@ def calibration(diagrams: pd.DataFrame, table: pd.DataFrame) -> Figure:
     ax.set(xlabel="adaptive ECE, 15 bins of equal mass", title="Report among the first ten")
     by_chance = plots.entry("of right probabilities, by chance", **chance)
     plots.legend(figure, [*axes[0].get_legend_handles_labels()[0], by_chance], fontsize=9)
-    return figure
-
-
-def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
-    """Every corruption of one radiograph: uint8 `[n, 1 + severities, S, S]`, the faultless one first."""
-    plots.use_style()
-    half = -(-len(pictures) // 2)
-    columns = pictures.shape[1]
-    figure = plt.figure(figsize=(17, 0.3 + 1.22 * half), layout="constrained")
-    for part, sub in enumerate(figure.subfigures(1, 2, wspace=0.03)):
-        rows = range(part * half, min(len(pictures), (part + 1) * half))
-        axes = sub.subplots(half, columns, squeeze=False)
-        for ax in axes.flat:
-            ax.set_axis_off()
-        for line, number in zip(axes, rows, strict=False):
-            for severity, ax in enumerate(line):
-                ax.set_axis_on()
-                plots.radiograph(ax, pictures[number, severity])
-                if number == rows[0]:
-                    ax.set_title(
-                        "none" if severity == 0 else f"severity {severity}", fontsize=9, color=plots.INK
-                    )
-            line[0].set_ylabel(
-                labels[number].replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=10
-            )
-    return figure
-
-
-def robustness(table: pd.DataFrame, average: pd.DataFrame, labels: dict[str, str]) -> Figure:
-    """Retrieval, AURC and variance by severity: the mean of all corruptions large, each of them small.
-
-    The tables of `tables.robustness.robustness_table` and `mean_over_corruptions`; `labels` names the
-    corruptions.
-    """
-    plots.use_style()
-    figure = plt.figure(figsize=(19, 9.4), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.25))
-    titles = {
-        "recall": "R@10, %, mean of both directions",
-        "aurc": "AURC at R@10, image to text",
-        "variance": "mean total variance, 1 = no fault",
-        "detects": "AUROC of the variance for a fault",
-    }
-    for ax, (name, title) in zip(top.subplots(1, len(titles)), titles.items(), strict=True):
-        method_lines(ax, average, "severity", name)
-        ax.set(title=title, xlabel="severity, mean of all corruptions", xticks=range(6))
-        if name == "detects":
-            ax.axhline(0.5, **plots.CHANCE, zorder=0)
-        if name == "recall":
-            ax.set_ylim(bottom=0)
-    axes = bottom.subplots(2, len(labels), sharex=True, sharey="row")
-    for column, (corruption, label) in enumerate(labels.items()):
-        rows = table[table["corruption"].isin(["none", corruption])]
-        for ax, name in zip(axes[:, column], ("recall", "detects"), strict=True):
-            method_lines(ax, rows, "severity", name)
-            ax.set_xticks([0, 5])
-        axes[1, column].axhline(0.5, **plots.CHANCE, zorder=0)
-        axes[0, column].set_title(label, fontsize=10, fontweight="normal")
-    axes[0, 0].set_ylim(bottom=0)
-    axes[0, 0].set_ylabel("R@10, %")
-    axes[1, 0].set(ylabel="AUROC of the\nvariance for a fault", ylim=(0, 1))
-    bottom.supxlabel("severity, 0 = no fault; bands: 95 % bootstrap intervals over test studies", fontsize=10)
-    plots.legend(figure, axes[0, 0].get_legend_handles_labels()[0])
     return figure

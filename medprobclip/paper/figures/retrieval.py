@@ -30,7 +30,7 @@ def table_1(table: pd.DataFrame) -> Figure:
     """Recall both ways, median rank and RSUM by method; the table of `tables.retrieval.recall_table`."""
     plots.use_style()
     titles = {f"R@{k}": f"R@{k}, %" for k in CUTOFFS} | {"median rank": "median rank"}
-    figure = plt.figure(figsize=(17, 5.4), layout="constrained")
+    figure = plt.figure(figsize=(18, 5.4), layout="constrained")
     each, both = figure.subfigures(1, 2, width_ratios=(len(titles), 1.5))
     axes = each.subplots(2, len(titles), sharex="col", sharey=True, squeeze=False)
     for ax in axes[0, : len(CUTOFFS)]:

@@ -2,15 +2,22 @@
 
 Each imports only from those above it:
 
-    experiments.py   methods, seeds and ablation: which runs there are
-    scored_runs.py   these runs, scored on held-out studies
-    hubs.py          the same by scores that know about hubs
-    reported.py      the paper's numbers
-    retrieval.py     recall, many-to-many, hubs by method
-    zeroshot.py      AUROC by finding and method
-    reliability.py   selective retrieval and calibration by method
-    robustness.py    every method on faulty radiographs
-    ablation.py      MedProbCLIP with one thing changed
+    experiments.py          methods, seeds and ablation: which runs there are
+    names.py                what doubts, orders and trainings are called
+    scored_runs.py          these runs, scored on held-out studies
+    hubs.py                 the same by scores that know about hubs
+    reported.py             the paper's numbers
+    retrieval.py            recall, many-to-many, hubs by method
+    zeroshot.py             AUROC by finding and method
+    reliability.py          selective retrieval and calibration by method
+    variance_knowledge.py   what the variance goes with: ambiguity, conspicuity, faults
+    cards.py                the surest and the least sure studies
+    faulty_films.py         every film under every fault
+    robustness.py           what faults cost, and who notices
+    mixed_quality.py        selective retrieval where half of the films carry a fault
+    third_kind.py           films and texts that no study has
+    degraded_training.py    what spoilt views and the inclusion term do
+    ablation.py             MedProbCLIP with one thing changed
 """
 
 import lazy_loader

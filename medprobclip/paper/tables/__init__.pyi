@@ -1,7 +1,22 @@
 # Names to take from the package itself, each loaded when it is first used.
 from .ablation import ablation_table as ablation_table, variant_labels as variant_labels
+from .cards import extremes as extremes, influence_table as influence_table
+from .degraded_training import degraded_table as degraded_table
 from .experiments import METHODS as METHODS
+from .faulty_films import (
+    MADE_UP as MADE_UP,
+    faulty_films as faulty_films,
+    reference_radiographs as reference_radiographs,
+)
 from .hubs import less_hubs as less_hubs, strength_table as strength_table
+from .mixed_quality import (
+    alarm_table as alarm_table,
+    decision_table as decision_table,
+    fitted_risks as fitted_risks,
+    in_test_gallery as in_test_gallery,
+    mixed_curves as mixed_curves,
+    mixed_table as mixed_table,
+)
 from .reliability import (
     area_table as area_table,
     calibration_table as calibration_table,
@@ -18,14 +33,21 @@ from .retrieval import (
     recall_table as recall_table,
 )
 from .robustness import (
+    detection_table as detection_table,
     mean_over_corruptions as mean_over_corruptions,
-    reference_radiographs as reference_radiographs,
     robustness_table as robustness_table,
 )
 from .scored_runs import (
     load_ablation as load_ablation,
+    load_degraded as load_degraded,
     load_methods as load_methods,
     reference_of as reference_of,
+)
+from .third_kind import third_kind_table as third_kind_table
+from .variance_knowledge import (
+    knowledge_table as knowledge_table,
+    properties as properties,
+    under_faults as under_faults,
 )
 from .zeroshot import finding_table as finding_table
 

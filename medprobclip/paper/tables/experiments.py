@@ -1,4 +1,4 @@
-"""Which runs the comparisons are made from: six methods, their seeds, and the ablation."""
+"""Which runs the comparisons are made from: seven methods, their seeds, degraded views, and the ablation."""
 
 from __future__ import annotations
 
@@ -18,9 +18,13 @@ METHODS = {
     "pcme++": "PCME++",
     "medprobclip-soft": "MedProbCLIP-soft",
     "medprobclip-coded": "MedProbCLIP-coded",
+    "medprobclip-inclusion": "MedProbCLIP-inclusion",
 }
 REFERENCE = NotebookParameters.objective  # what the others are compared with
 MORE_SEEDS = (43, 44)  # beside the profile's own
+# Methods that are trained once more with half of their views spoilt (`data/degraded.py`).
+DEGRADED = {"degraded/medprobclip": "MedProbCLIP, degraded views"}
+DEGRADED_SHARE = 0.5
 
 _COSINE = {"score": "cosine", "scale": 1 / 0.07, "max_scale": 100.0}  # as CLIP has it
 
@@ -74,22 +78,33 @@ class Experiment:
     profile: Profile
 
 
-def comparison(profile: Profile, full: bool = False) -> list[Experiment]:
-    """The six methods on the profile's own seed; with `full` on all seeds, and the ablation likewise.
+def group_of(experiment: Experiment) -> str:
+    """ "methods", "degraded" or "ablation"."""
+    *_, parent = ("methods", *(part for part in experiment.folder.parts[:-1] if not part.startswith("seed-")))
+    return parent
 
-    Methods come before the ablation, one seed after the other, so that what is finished when it is stopped
-    is whole seeds of what matters most.
+
+def comparison(profile: Profile, full: bool = False) -> list[Experiment]:
+    """The methods on the profile's own seed, and the reference with degraded views; with `full` on all seeds.
+
+    Then the others of `DEGRADED` and the ablation, too. What matters most comes first, one seed after the
+    other, so that what is finished when it is stopped is whole seeds of it.
     """
     methods = {name: replace(profile, objective=OBJECTIVES[name]) for name in METHODS}
+    spoilt = replace(profile.augmentation, degraded_share=DEGRADED_SHARE)
+    names = [Path(folder).name for folder in DEGRADED]
+    degraded = {name: replace(methods[name], augmentation=spoilt) for name in names}
     if not full:
-        return [Experiment(Path(name), run) for name, run in methods.items()]
+        runs = [Experiment(Path(name), run) for name, run in methods.items()]
+        return [*runs, Experiment(Path("degraded") / REFERENCE, degraded[REFERENCE])]
     variants = {
         name: variant.of(profile)
         for name, variant in ABLATION.items()
         if profile.encoders.vision in PACKAGED or not variant.from_scratch
     }
     runs = []
-    for group, named in (Path(), methods), (Path("ablation"), variants):
+    groups = (Path(), methods), (Path("degraded"), degraded), (Path("ablation"), variants)
+    for group, named in groups:
         for seed in (profile.training.seed, *MORE_SEEDS):
             place = Path() if seed == profile.training.seed else Path(f"seed-{seed}")
             for name, run in named.items():

@@ -16,7 +16,7 @@ from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.evaluation.many_to_many import coding_overlap
 from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
-from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE, Experiment, comparison
+from medprobclip.paper.tables.experiments import REFERENCE, Experiment, comparison, group_of
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import embed_run, is_finished, load_run
@@ -78,13 +78,13 @@ Results = dict[str, list[Result]]  # of each method or variant, one a seed
 
 
 def load_methods(runs: Path, profile: Profile, csv: Path, objective: str = REFERENCE) -> Results:
-    """Every finished run of the six methods on a held-out table, by method, the profile's own seed first.
+    """Every finished run of the methods on a held-out table, by method, the profile's own seed first.
 
     `runs` is the profile's folder of runs. Methods without a finished run are left out; while the reference
     has none, there is nothing to compare with and only `objective` is loaded. Raises TrainingError when that
     has none either, or when a run was trained with other settings.
     """
-    experiments = [e for e in comparison(profile, full=True) if e.folder.name in METHODS]
+    experiments = [e for e in comparison(profile, full=True) if group_of(e) == "methods"]
     if not is_finished(runs / REFERENCE):
         experiments = [e for e in experiments if e.folder == Path(objective)]
     return _load(runs, experiments, csv)
@@ -95,11 +95,21 @@ def load_ablation(runs: Path, profile: Profile, csv: Path) -> Results:
 
     Raises as `load_methods`, and TrainingError without the reference.
     """
-    wanted = {REFERENCE, *ABLATION}
-    experiments = [e for e in comparison(profile, full=True) if e.folder.name in wanted]
+    experiments = [
+        e
+        for e in comparison(profile, full=True)
+        if group_of(e) == "ablation" or (group_of(e) == "methods" and e.folder.name == REFERENCE)
+    ]
     if not is_finished(runs / REFERENCE):
         experiments = experiments[:1]  # the reference
     return _load(runs, experiments, csv)
+
+
+def load_degraded(runs: Path, profile: Profile, csv: Path) -> Results:
+    """Every finished run of `DEGRADED`, the profile's own seed first; to have none is no error."""
+    experiments = [e for e in comparison(profile, full=True) if group_of(e) == "degraded"]
+    found = [e for e in experiments if is_finished(runs / e.folder)]
+    return _load(runs, found, csv) if found else {}
 
 
 def reference_of(results: Results) -> str:
@@ -129,7 +139,8 @@ def _load(runs: Path, experiments: list[Experiment], csv: Path) -> Results:
             raise TrainingError(f"{folder} was scored on other studies than the runs before it")
         scores = embeddings.scores(load_run(folder)[0])
         result = Result(folder, experiment.profile.training.seed, embeddings, scores, truth)
-        results.setdefault(experiment.folder.name, []).append(result)
+        group = "degraded/" if group_of(experiment) == "degraded" else ""
+        results.setdefault(f"{group}{experiment.folder.name}", []).append(result)
     return results
 
 

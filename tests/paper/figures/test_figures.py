@@ -15,6 +15,8 @@ from medprobclip.paper.figures import (
     ablation as ablation_figures,
     catalogue as figures,
     corpus as corpus_figures,
+    doubt as doubt_figures,
+    faults as fault_figures,
     model as model_figures,
     reliability as reliability_figures,
     retrieval as retrieval_figures,
@@ -25,6 +27,8 @@ from medprobclip.workbench.workspace import ROOT
 MODULES = (
     ablation_figures,
     corpus_figures,
+    doubt_figures,
+    fault_figures,
     model_figures,
     reliability_figures,
     retrieval_figures,

@@ -7,12 +7,18 @@ import pytest
 
 from medprobclip.paper.figures.catalogue import FIGURES
 from medprobclip.paper.figures.gallery import CLAIMS, ONE_SEED, gallery
+from medprobclip.paper.verdicts import all_verdicts, with_verdicts
 
 FOLDER = Path(__file__).resolve().parents[3] / "figures"
 
 
 def test_the_committed_page_is_that_of_the_committed_numbers():
     assert (FOLDER / "README.md").read_text(encoding="utf-8") == gallery(FOLDER)
+
+
+def test_the_committed_readme_says_what_the_committed_numbers_say_of_doubt():
+    readme = (FOLDER.parent / "README.md").read_text(encoding="utf-8")
+    assert readme == with_verdicts(readme, all_verdicts(FOLDER))
 
 
 def test_every_figure_has_a_place_with_caption_and_paper_label():
@@ -42,8 +48,9 @@ def claimed_rows() -> pd.DataFrame:
 
 def test_claims_are_worded_as_the_intervals_are():
     seeds, first, *_ = CLAIMS["table_1"](claimed_rows())
-    counts = "MedProbCLIP 2, CLIP 3, CXR-CLIP 2, PCME++ 2, MedProbCLIP-soft 0, MedProbCLIP-coded 0"
-    assert seeds == f"seeds trained: {counts}"
+    counts = "MedProbCLIP 2, CLIP 3, CXR-CLIP 2, PCME++ 2"
+    others = "MedProbCLIP-soft 0, MedProbCLIP-coded 0, MedProbCLIP-inclusion 0"
+    assert seeds == f"seeds trained: {counts}, {others}"
     said = first.splitlines()
     assert said[0] == "RSUM"
     assert said[1].strip() == "MedProbCLIP: 100 [1, 200]"
@@ -90,11 +97,16 @@ def test_hubs_are_told_before_and_after():
 
 
 def test_robustness_is_told_beside_the_faultless():
-    rows = [("medprobclip", "none", 0, 10.0, 1.0, 0.5), ("medprobclip", "noise", 5, 4.0, 1.5, 0.8),
-            ("medprobclip", "jpeg", 5, 6.0, 0.5, 0.4)]  # fmt: skip
-    columns = ["method", "corruption", "severity", "recall", "variance", "detects"]
-    said = next(CLAIMS["robustness"](pd.DataFrame(rows, columns=columns)))
-    assert said.endswith("MedProbCLIP: 5.0 % (without a fault 10.0 %), 1.00, 0.60")
+    rows = [("medprobclip", "none", 0, 10.0, 1.0), ("medprobclip", "noise", 5, 4.0, 1.5),
+            ("medprobclip", "jpeg", 5, 6.0, 0.5)]  # fmt: skip
+    columns = ["method", "corruption", "severity", "recall", "variance"]
+    by_fault = pd.DataFrame(rows, columns=columns).assign(panel="by fault")
+    found = [("medprobclip", severity, "strangeness", 0.9, 0.8, 0.95) for severity in (3, 5)]
+    columns = ["method", "severity", "doubt", "auroc", "low", "high"]
+    mean = pd.DataFrame(found, columns=columns).assign(panel="mean of faults")
+    numbers, sentences = CLAIMS["robustness"](pd.concat([by_fault, mean]))
+    assert numbers.endswith("MedProbCLIP: 5.0 % (without a fault 10.0 %), 1.00")
+    assert sentences.startswith("MedProbCLIP: strangeness is larger for a faulty film at severity 3")
 
 
 def test_a_missing_table_is_named(tmp_path):

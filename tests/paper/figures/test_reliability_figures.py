@@ -1,4 +1,4 @@
-"""Figures of doubt: curves, areas, confidences, calibration and faults are those of their tables."""
+"""Figures of doubt: curves, areas, confidences and calibration are those of their tables."""
 
 from functools import cache
 
@@ -18,9 +18,7 @@ from drawn import (
     written,
 )
 from matplotlib.colors import to_rgba
-from matplotlib.figure import Figure
 
-from medprobclip.data.corruptions import CORRUPTIONS
 from medprobclip.evaluation.confidence import LABELS
 from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from medprobclip.paper.figures import plots
@@ -28,14 +26,11 @@ from medprobclip.paper.figures.methods import METHOD_COLOURS
 from medprobclip.paper.figures.reliability import (
     calibration,
     confidences,
-    corruptions,
     figure_2,
     figure_2_areas,
-    robustness,
 )
 from medprobclip.paper.tables.experiments import METHODS, REFERENCE
 from medprobclip.paper.tables.reported import reported
-from medprobclip.paper.tables.robustness import mean_over_corruptions
 
 pytestmark = pytest.mark.filterwarnings("error")
 ALL, ALONE, CONTROL = tuple(METHODS), (REFERENCE,), ("clip",)
@@ -209,86 +204,6 @@ def test_calibration_can_be_read():
     figure = drawn_calibration(ALL)
     assert_readable(figure)
     assert all(titles(figure.axes))
-
-
-@pytest.mark.parametrize("n", [11, 1])
-def test_corruptions_show_every_picture(n):
-    labels = [corruption.label for corruption in CORRUPTIONS.values()][:n]
-    pictures = np.arange(n * 6, dtype=np.uint8).reshape(n, 6, 1, 1) * np.ones((1, 1, 8, 8), np.uint8)
-    figure = corruptions(pictures, labels)
-    shown = [ax for sub in figure.subfigs for ax in sub.axes if ax.images]
-    assert [int(ax.images[0].get_array().max()) for ax in shown] == list(range(n * 6))
-    assert all(ax.axison for ax in shown)
-    assert [ax.get_ylabel().replace("\n", " ") for ax in shown if ax.get_ylabel()] == labels
-    above = ["none", *(f"severity {severity}" for severity in range(1, 6))]
-    assert [title for title in titles(shown) if title] == above * (1 if n == 1 else 2)
-
-
-def fault_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
-    """As `tables.robustness.robustness_table`."""
-    rows = []
-    for i, method in enumerate(methods):
-        for j, corruption in enumerate(("none", *CORRUPTIONS)):
-            for severity in range(6)[:1] if corruption == "none" else range(6)[1:]:
-                values = {
-                    "recall": 10 - severity + 0.1 * i + 0.01 * j,
-                    "aurc": 0.8 + 0.03 * severity + 0.001 * i,
-                    "variance": 1 + 0.01 * severity * (i - 1),
-                }
-                row = {"method": method, "corruption": corruption, "severity": severity, **values}
-                row |= {f"{name}_low": 0.9 * value for name, value in values.items()}
-                row |= {f"{name}_high": 1.1 * value for name, value in values.items()}
-                rows.append(row | {"detects": 0.5 + 0.02 * severity * i})
-    return pd.DataFrame(rows)
-
-
-@cache
-def drawn_robustness(methods: tuple[str, ...]) -> Figure:
-    table = fault_rows(methods)
-    labels = {name: corruption.label for name, corruption in CORRUPTIONS.items()}
-    return robustness(table, mean_over_corruptions(table), labels)
-
-
-@pytest.mark.parametrize("methods", [ALL, ALONE])
-def test_robustness_draws_both_tables(methods):
-    table = fault_rows(methods)
-    average = mean_over_corruptions(table)
-    figure = drawn_robustness(methods)
-    top, bottom = figure.subfigs
-    for ax, column in zip(top.axes, ("recall", "aurc", "variance", "detects"), strict=True):
-        lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
-        for name, line in zip(methods, lines, strict=True):
-            rows = average[average["method"] == name]
-            assert line.get_xdata().tolist() == list(range(6))
-            np.testing.assert_allclose(line.get_ydata(), rows[column])
-        assert not ax.collections
-    assert [line.get_ydata()[0] for line in top.axes[3].get_lines() if line.get_linestyle() == "--"] == [0.5]
-    for row, column in zip((bottom.axes[:11], bottom.axes[11:]), ("recall", "detects"), strict=True):
-        for ax, corruption in zip(row, CORRUPTIONS, strict=True):
-            lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
-            for name, line in zip(methods, lines, strict=True):
-                of = (table["method"] == name) & table["corruption"].isin(["none", corruption])
-                assert line.get_xdata().tolist() == list(range(6))
-                np.testing.assert_array_equal(line.get_ydata(), table[of][column])
-            assert len(ax.collections) == (len(methods) if column == "recall" else 0)  # bands
-    assert titles(bottom.axes) == [*(corruption.label for corruption in CORRUPTIONS.values()), *[""] * 11]
-    assert legend_of(figure) == [METHODS[name] for name in methods]
-
-
-def test_robustness_can_be_read():
-    figure = drawn_robustness(ALL)
-    assert_readable(figure)
-    top, bottom = figure.subfigs
-    assert titles(top.axes) == [
-        "R@10, %, mean of both directions",
-        "AURC at R@10, image to text",
-        "mean total variance, 1 = no fault",
-        "AUROC of the variance for a fault",
-    ]
-    assert [ax.get_ylabel() for ax in bottom.axes if ax.get_ylabel()] == [
-        "R@10, %",
-        "AUROC of the\nvariance for a fault",
-    ]
 
 
 @pytest.fixture(autouse=True)

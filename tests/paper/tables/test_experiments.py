@@ -5,7 +5,16 @@ from pathlib import Path
 
 import pytest
 
-from medprobclip.paper.tables.experiments import ABLATION, METHODS, MORE_SEEDS, REFERENCE, comparison
+from medprobclip.paper.tables.experiments import (
+    ABLATION,
+    DEGRADED,
+    DEGRADED_SHARE,
+    METHODS,
+    MORE_SEEDS,
+    REFERENCE,
+    comparison,
+    group_of,
+)
 from medprobclip.settings import OBJECTIVES
 from medprobclip.training.profiles import PROFILES, Profile
 
@@ -13,7 +22,7 @@ from medprobclip.training.profiles import PROFILES, Profile
 def test_the_methods_are_all_objectives_and_the_reference_is_first():
     assert set(METHODS) == set(OBJECTIVES)
     assert next(iter(METHODS)) == REFERENCE == "medprobclip"
-    assert len(set(METHODS.values())) == len(METHODS) == 6
+    assert len(set(METHODS.values())) == len(METHODS) == 7
 
 
 def with_vision(vision: str) -> Profile:
@@ -34,22 +43,45 @@ PLACES = ("", "seed-43/", "seed-44/")
 def test_one_run_a_method_and_with_everything_three_seeds_of_all(name):
     profile = PROFILES[name]
     few, every = comparison(profile), comparison(profile, full=True)
-    assert [run.folder for run in few] == [Path(name) for name in METHODS]
-    assert every[: len(METHODS)] == few
+    assert [run.folder for run in few] == [*map(Path, METHODS), Path("degraded/medprobclip")]
+    assert every[: len(METHODS)] == few[:-1]
+    assert few[-1] in every
     variants = set(ABLATION) - (set() if profile.encoders.vision == "chest-encoder" else {"from-scratch"})
-    assert len(every) == 3 * (len(METHODS) + len(variants)) == len({run.folder for run in every})
-    for run in every:  # data and augmentation are those of the profile
-        same = replace(
-            run.profile, objective=profile.objective, training=profile.training, encoders=profile.encoders
-        )
-        assert same == profile
+    groups = len(METHODS) + len(DEGRADED) + len(variants)
+    assert len(every) == 3 * groups == len({run.folder for run in every})
+    for run in every:  # data and augmentation are those of the profile, but for a share that is spoilt
+        share = DEGRADED_SHARE if "degraded" in run.folder.parts else 0.0
+        assert run.profile.augmentation == replace(profile.augmentation, degraded_share=share)
+        same = {
+            part: getattr(profile, part) for part in ("objective", "training", "encoders", "augmentation")
+        }
+        assert replace(run.profile, **same) == profile
         assert not run.folder.is_absolute()
 
 
-def test_whole_seeds_of_the_methods_come_before_the_ablation():
+def test_whole_seeds_of_the_methods_come_first_then_degraded_views_then_the_ablation():
     folders = [run.folder.as_posix() for run in comparison(SCHOOLED, full=True)]
-    methods = [place + name for place in PLACES for name in METHODS]
-    assert folders == methods + [f"{place}ablation/{name}" for place in PLACES for name in ABLATION]
+    groups = (METHODS, DEGRADED, [f"ablation/{name}" for name in ABLATION])
+    assert folders == [f"{place}{name}" for names in groups for place in PLACES for name in names]
+
+
+def test_every_run_is_of_one_group():
+    runs = comparison(SCHOOLED, full=True)
+    sizes = {"methods": METHODS, "degraded": DEGRADED, "ablation": ABLATION}
+    expected = [group for group, names in sizes.items() for _ in PLACES for _ in names]
+    assert [group_of(run) for run in runs] == expected
+
+
+def test_degraded_views_are_the_only_change_of_a_run_with_them():
+    assert 0 < DEGRADED_SHARE < 1
+    assert {name.removeprefix("degraded/") for name in DEGRADED} <= set(METHODS)
+    assert len({*DEGRADED.values(), *METHODS.values()}) == len(DEGRADED) + len(METHODS)
+    runs = {run.folder.as_posix(): run.profile for run in comparison(SCHOOLED, full=True)}
+    for place in PLACES:
+        for name in DEGRADED:
+            degraded, own = runs[place + name], runs[place + name.removeprefix("degraded/")]
+            assert degraded.augmentation.degraded_share == DEGRADED_SHARE
+            assert replace(degraded, augmentation=own.augmentation) == own
 
 
 @pytest.mark.parametrize("vision", ["small-resnet", "tiny-resnet", "google/vit-base-patch16-224"])
@@ -62,20 +94,20 @@ def test_only_the_chest_encoder_is_compared_with_a_start_from_nothing(vision):
 
 
 def test_methods_have_the_objective_of_their_name_and_the_profiles_own_seed():
-    for run in comparison(PROFILES["demo"]):
+    for run in comparison(PROFILES["demo"])[: len(METHODS)]:
         assert run.profile == replace(PROFILES["demo"], objective=OBJECTIVES[run.folder.name])
 
 
 def test_other_seeds_change_the_seed_only():
     first = {}
     for run in comparison(SCHOOLED, full=True):
-        name = run.folder.parts[-2:] if "ablation" in run.folder.parts else run.folder.name
+        name = group_of(run), run.folder.name
         own = first.setdefault(name, run.profile)
         place = run.folder.parts[0]
         seed = int(place.removeprefix("seed-")) if place.startswith("seed-") else SCHOOLED.training.seed
         assert run.profile.training.seed == seed
         assert replace(run.profile, training=replace(run.profile.training, seed=42)) == own
-    assert len(first) == len(METHODS) + len(ABLATION)
+    assert len(first) == len(METHODS) + len(DEGRADED) + len(ABLATION)
     assert {run.profile.training.seed for run in comparison(SCHOOLED, full=True)} == {42, *MORE_SEEDS}
 
 

@@ -16,7 +16,14 @@ from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.gaussian import Gaussian
 from medprobclip.paper.tables.experiments import comparison
-from medprobclip.paper.tables.scored_runs import Result, Truth, load_ablation, load_methods, reference_of
+from medprobclip.paper.tables.scored_runs import (
+    Result,
+    Truth,
+    load_ablation,
+    load_degraded,
+    load_methods,
+    reference_of,
+)
 from medprobclip.similarity import expected_likelihood
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.runs import load_run, train_run
@@ -99,12 +106,13 @@ def profile(tiny_profile):
 
 @pytest.fixture(scope="module")
 def trained(study_tables, profile, tmp_path_factory):
-    """Six finished runs of the forty-two: two models, the others copies under their own settings."""
+    """Eight finished runs of many: two models, the others copies under their own settings."""
     folder = tmp_path_factory.mktemp("runs")
     profiles = {str(run.folder): run.profile for run in comparison(profile, full=True)}
     for name in ("medprobclip", "ablation/fixed-variance"):
         train_run(study_tables["train"], study_tables["validate"], folder / name, profiles[name])
-    for name in ("clip", "seed-43/medprobclip", "ablation/csd", "seed-43/ablation/csd"):
+    degraded = ("degraded/medprobclip", "seed-43/degraded/medprobclip")
+    for name in ("clip", "seed-43/medprobclip", "ablation/csd", "seed-43/ablation/csd", *degraded):
         shutil.copytree(folder / "medprobclip", folder / name)
         settings = json.loads((folder / name / "settings.json").read_text()) | profiles[name].settings()
         (folder / name / "settings.json").write_text(json.dumps(settings))
@@ -156,6 +164,22 @@ def test_the_ablation_is_the_reference_and_its_finished_variants(trained, study_
     assert (fixed.embeddings.image.log_var == 0).all()
     assert (own.embeddings.image.log_var != 0).any()
     assert len(set(fixed.total_variance["t2i"])) == 1
+
+
+def test_runs_with_degraded_views_are_a_group_of_their_own(runs, study_tables, profile):
+    """No methods, no ablation; and that there is none yet is no error."""
+    results = load_degraded(runs, profile, study_tables["test"])
+    assert {name: [run.seed for run in of] for name, of in results.items()} == {
+        "degraded/medprobclip": [42, 43]
+    }
+    assert [run.folder for run in results["degraded/medprobclip"]] == [
+        runs / "degraded" / "medprobclip", runs / "seed-43" / "degraded" / "medprobclip",
+    ]  # fmt: skip
+    shutil.rmtree(runs / "degraded")
+    (later,) = load_degraded(runs, profile, study_tables["test"])["degraded/medprobclip"]
+    assert later.seed == 43
+    shutil.rmtree(runs / "seed-43")
+    assert load_degraded(runs, profile, study_tables["test"]) == {}
 
 
 def test_unfinished_runs_are_left_out(runs, study_tables, profile):
