@@ -84,7 +84,8 @@ def about_ambiguity(knowledge: pd.DataFrame, method: str = REFERENCE) -> Iterato
             f"{NAMES[method]}, {name}: with normal studies set aside the total variance {said} with the "
             f"number of studies that share the coding: Spearman's ρ "
             f"{_interval(few['rho'], few['rho_low'], few['rho_high'])} "
-            f"(with them {_interval(every['rho'], every['rho_low'], every['rho_high'])})."
+            f"(with them {_interval(every['rho'], every['rho_low'], every['rho_high'])}); given what else is "
+            f"known of the studies {_interval(few['partial'], few['partial_low'], few['partial_high'])}."
         )
 
 

@@ -153,7 +153,8 @@ def knowledge(bounds: tuple[float, float], every: tuple[float, float] = ABOVE) -
     for side in ("image", "report"):
         for name, (low, high) in {"sharing": every, "sharing_abnormal": bounds, "length": BELOW}.items():
             row = {"method": "medprobclip", "side": side, "property": name}
-            rows.append({**row, "rho": (low + high) / 2, "rho_low": low, "rho_high": high})
+            row |= {"rho": (low + high) / 2, "rho_low": low, "rho_high": high}
+            rows.append({**row, "partial": 0.3, "partial_low": 0.25, "partial_high": 0.35})
     return pd.DataFrame(rows)
 
 
@@ -173,7 +174,10 @@ def test_about_ambiguity(bounds, said):
             f"MedProbCLIP, {name}: with normal studies set aside the total variance {said} with the "
             "number of studies that share the coding: Spearman's ρ "
         )
-        assert sentence.endswith("(with them +0.200 [+0.100, +0.300]).")
+        assert sentence.endswith(
+            "(with them +0.200 [+0.100, +0.300]); given what else is known of the studies "
+            "+0.300 [+0.250, +0.350]."
+        )
 
 
 _AREAS = {"variance, severity 5": 0.6, "log_variance, severity 5": 0.7, "AURC, variance": 0.4}
