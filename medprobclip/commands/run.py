@@ -20,7 +20,7 @@ def parser() -> ArgumentParser:
     )
     command.add_argument(
         "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=NotebookParameters.profile,
-        help="smoke: two minutes, numbers mean nothing; demo: about 8 minutes on two CPU cores",
+        help="smoke: two minutes, numbers mean nothing; demo: about 9 minutes on two CPU cores",
     )  # fmt: skip
     command.add_argument(
         "--objective", choices=list(OBJECTIVES), default=NotebookParameters.objective,
