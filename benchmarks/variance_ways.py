@@ -93,12 +93,15 @@ def as_trained(train: Split, families: tuple[str, ...], inner: bool) -> Variance
     return lambda films: films.own.log_var
 
 
+def corrected(train: Split, inner: bool) -> tuple[nn.Module, Variance]:
+    """A head, and the run's own log variances with what it reads off the features added."""
+    net, read = reader(train, inner, train.clean.own.dim)
+    return net, lambda films: (films.own.log_var + read(films)).clamp(-6, 6)
+
+
 def mutual_likelihood(train: Split, families: tuple[str, ...], inner: bool) -> Variance:
     """A variance head alone, fitted to how far each mean is from its own report's (Shi 2019, PFE)."""
-    net, read = reader(train, inner, train.clean.own.dim)
-
-    def log_var(films: Films) -> Tensor:
-        return (films.own.log_var + read(films)).clamp(-6, 6)
+    net, log_var = corrected(train, inner)
 
     def loss(rows: Tensor) -> Tensor:
         half = len(rows) // 2
@@ -117,10 +120,7 @@ def mutual_likelihood(train: Split, families: tuple[str, ...], inner: bool) -> V
 
 def contrast(train: Split, families: tuple[str, ...], inner: bool) -> Variance:
     """The same head by the training's own softmax over the batch, degraded copies included."""
-    net, read = reader(train, inner, train.clean.own.dim)
-
-    def log_var(films: Films) -> Tensor:
-        return (films.own.log_var + read(films)).clamp(-6, 6)
+    net, log_var = corrected(train, inner)
 
     def loss(rows: Tensor) -> Tensor:
         half = len(rows) // 2

@@ -162,7 +162,7 @@ class Fault:
         if known is None:
             raise TrainingError(
                 f"{self.run.folder} cannot tell strange films: train it once more (a finished run is only "
-                "completed), or delete it"
+                "completed). A backbone that does not show its hidden states never can"
             )
         own = self.run.embeddings
         image, strange = embed_images(model, images, known)

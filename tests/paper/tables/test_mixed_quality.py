@@ -8,6 +8,7 @@ import pytest
 import torch
 from faulty import made_films
 from scipy.special import expit
+from test_scored_runs import made_results
 
 from medprobclip.evaluation.abstention import TwoNumberRisk
 from medprobclip.evaluation.confidence import LABELS
@@ -23,9 +24,11 @@ from medprobclip.paper.tables.mixed_quality import (
     decision_table,
     drawn_mixtures,
     fitted_risks,
+    in_test_gallery,
     mixed_curves,
     mixed_table,
 )
+from medprobclip.similarity import expected_likelihood
 
 CHOSEN = {("medprobclip", "i2t"): "entropy", ("clip", "i2t"): "margin"}
 METHODS = ("medprobclip", "clip")
@@ -284,3 +287,19 @@ def test_decisions_by_a_loop(films, risks):
             assert getattr(row, word) == pytest.approx(count / len(own))
         assert row.wrong == pytest.approx(np.mean(wrong), nan_ok=True) if wrong else np.isnan(row.wrong)
         assert row.wrong_without == pytest.approx((own["rank_i2t"] > 10).mean())
+
+
+def test_usual_confidences_are_asked_in_the_gallery_in_question(monkeypatch):
+    """Good calibration films against the test reports; the fit itself stays."""
+    calibration, test = (made_results({"medprobclip": 1.5}, seeds=1, n=n) for n in (25, 40))
+    model = SimpleNamespace(similarity=expected_likelihood)
+    monkeypatch.setattr("medprobclip.paper.tables.mixed_quality.load_run", lambda folder: (model, None))
+    before = {"medprobclip": TwoNumberRisk(np.linspace(-9, 0, 30), 0.2, -1.5, 1.1)}
+    chosen = {("medprobclip", "i2t"): "entropy"}
+    (moved,) = in_test_gallery(before, calibration, test, chosen).values()
+    films, reports = calibration["medprobclip"][0].embeddings.image, test["medprobclip"][0].embeddings.report
+    p = expected_likelihood(films, reports).double().softmax(1)
+    np.testing.assert_allclose(moved.usual, np.sort((p * p.log()).sum(1).numpy()), rtol=1e-5)
+    assert len(moved.usual) == 25
+    assert (moved.intercept, moved.by_confidence, moved.by_strangeness) == (0.2, -1.5, 1.1)
+    assert len(before["medprobclip"].usual) == 30
