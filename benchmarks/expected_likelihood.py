@@ -22,9 +22,13 @@ import time, torch
 from medprobclip.evaluation.scaling import draw
 from medprobclip.similarity import expected_likelihood
 x = draw(1024, {dim}, 0)
-started = time.perf_counter()
-expected_likelihood(x, x)
-print(time.perf_counter() - started)
+for gradients in (False, True):
+    x.mean.requires_grad_(gradients)
+    started = time.perf_counter()
+    scores = expected_likelihood(x, x)
+    if gradients:
+        scores.sum().backward()
+    print(time.perf_counter() - started)
 """
 
 
@@ -99,14 +103,15 @@ def errors(n: int, m: int, dim: int, spread: float, dtype: torch.dtype) -> dict:
 
 
 def first_calls(dim: int) -> list[dict]:
-    """Rows: seconds of the first call of a new process, without and with what an earlier one compiled."""
+    """Rows: seconds of the first calls of a new process, without and with what an earlier one compiled."""
     with tempfile.TemporaryDirectory() as folder:
         environment = {**os.environ, "TORCHINDUCTOR_CACHE_DIR": folder}
         command = [sys.executable, "-c", FIRST_CALL.format(dim=dim)]
         rows = []
-        for what in ("compiled", "kept from an earlier process"):
+        for what in ("first process", "later process"):
             done = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
-            rows.append({"first call": what, "seconds": float(done.stdout.split()[-1])})
+            scores, gradients = map(float, done.stdout.split())
+            rows.append({"first call": what, "scores_s": scores, "gradients_s": gradients})
     return rows
 
 

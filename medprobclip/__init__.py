@@ -18,6 +18,7 @@ Read in this order, each package from the ones above it only (a test asserts it)
     processor.py          images and texts as they come -> what the model takes
     evaluation/           pure functions of scores and embeddings
     training/             configuration -> run folder
+    retriever/            ask a trained run: ranked answers, promises, when not to answer
     workbench/            the notebooks: where things lie, headless runs, one page to send
     paper/                tables and figures of the paper
     medprobclip_train.py  the published command

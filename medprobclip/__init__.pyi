@@ -12,6 +12,8 @@ from .processor import (
     MedProbCLIPImageProcessor as MedProbCLIPImageProcessor,
     MedProbCLIPProcessor as MedProbCLIPProcessor,
 )
+from .retriever.answers import Answers as Answers
+from .retriever.retriever import Retriever as Retriever
 from .search import Hits as Hits, top_k as top_k
 from .settings import OBJECTIVES as OBJECTIVES, ObjectiveConfig as ObjectiveConfig
 from .similarity import (

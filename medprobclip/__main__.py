@@ -17,6 +17,12 @@ COMMANDS = {  # name -> module with a `main(arguments)`, what it does
         "medprobclip.medprobclip_train",
         "train on your own study tables (CSV)",
     ),
+    "calibrate": (
+        "medprobclip.commands.calibrate",
+        "fit what a finished run promises on studies that chose nothing",
+    ),
+    "index": ("medprobclip.commands.index", "embed a study table into a folder that can be asked"),
+    "search": ("medprobclip.commands.search", "ask an index by a film or by words"),
     "encoder": ("medprobclip.commands.encoder", "school the demo's image encoder on invented patients"),
 }
 

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from medprobclip.ranges import refuse_out_of_range
 from medprobclip.settings import OBJECTIVES
 from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags, print_anywhere
 from medprobclip.training.profiles import PROFILES, Profile, get_profile
@@ -31,6 +32,13 @@ class Tables:
         default=None,
         metadata={"help": "studies that choose nothing: match probabilities are fitted on them at the end"},
     )
+    calibrate_share: float | None = field(
+        default=None,
+        metadata={
+            "help": "instead of calibrate_csv: share of the validation patients, above 0 and below 1, that "
+            "is set aside before training, chooses nothing, and is calibrated on at the end"
+        },
+    )
     quarantine: Path | None = field(
         default=None,
         metadata={"help": "CSV file to set bad rows aside in, with reasons, instead of refusing their table"},
@@ -40,6 +48,19 @@ class Tables:
         """The tables under the names that messages give them."""
         named = {"training": self.train_csv, "validation": self.val_csv, "test": self.test_csv}
         return named | ({"calibration": self.calibrate_csv} if self.calibrate_csv else {})
+
+    def problems(self) -> list[str]:
+        """A share out of range, or beside a table of its own."""
+        problems = []
+        try:
+            refuse_out_of_range(
+                self, {"calibrate_share": self.calibrate_share is None or 0 < self.calibrate_share < 1}
+            )
+        except ValueError as error:
+            problems = str(error).splitlines()
+        if self.calibrate_csv and self.calibrate_share is not None:
+            problems.append("calibrate_csv and calibrate_share: give one of them, the studies or their share")
+        return problems
 
 
 def named_defaults(**settings: bool) -> ArgumentParser:
@@ -65,7 +86,8 @@ def parse(arguments: Sequence[str], prog: str = "medprobclip train") -> tuple[Ta
     for part in PARTS:
         add_flags(command.add_argument_group(part), getattr(profile, part))
     given = command.parse_args(arguments)
-    tables, changed, problems = from_flags(Tables, given), {}, []
+    tables, changed = from_flags(Tables, given), {}
+    problems = tables.problems()
     for part in PARTS:
         try:
             changed[part] = from_flags(getattr(profile, part), given)
@@ -117,17 +139,17 @@ def run(tables: Tables, profile: Profile) -> None:
     from contextlib import nullcontext
 
     from medprobclip.support.locks import locked_folder
-    from medprobclip.training.calibrating import calibrate_run
+    from medprobclip.training.calibrating import calibrate_run, calibration_summary
     from medprobclip.training.preflight import folder_problems, preflight
     from medprobclip.training.runs import evaluate_run, train_run
 
     # One lock from the first look to the last score; a folder that has none to give is told with the rest.
     with nullcontext() if folder_problems(tables.out) else locked_folder(tables.out):
-        checked = preflight(tables.named(), profile, tables.out, tables.quarantine)
+        checked = preflight(tables.named(), profile, tables.out, tables.quarantine, tables.calibrate_share)
         train_run(checked["training"], checked["validation"], tables.out, profile)
         table, _ = evaluate_run(tables.out, checked["test"])
-        if tables.calibrate_csv:
-            calibrate_run(tables.out, checked["calibration"])
+        if "calibration" in checked:
+            print(calibration_summary(calibrate_run(tables.out, checked["calibration"])))
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
     print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
 

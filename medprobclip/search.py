@@ -62,33 +62,45 @@ def top_k(
         )
     # Decided once for all blocks, so that a pair has the same score, bit for bit, wherever it stands.
     safe = in_safe_range(queries) and all(in_safe_range(block) for _, block in blocks(parts))
-    fast = kernels.compiling_pays(len(queries) * total * queries.dim, torch.float32)
+    how = kernels.way(len(queries) * total * queries.dim, queries.mean, safe)
     best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.mean.device)  # keys, best first
     with tqdm(total=total, desc="searching", unit="item", disable=not progress, mininterval=0.5) as bar:
         for start, block in blocks(parts):
             x, y = prepared(queries, block.to(queries.mean.device, torch.float32))
-            scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, fast)
+            scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, how)
             if penalty is not None:
                 scores = scores - penalty[start : start + len(block)].to(scores)
-            if scores.isnan().any():
+            if not safe and scores.isnan().any():
                 query, item = scores.isnan().nonzero()[0].tolist()
                 raise ValueError(f"query {query} and gallery item {start + item} have a score of NaN")
-            # Only what reaches the k-th best of the block and of all before can matter, ties included.
-            limit = scores.topk(min(k, scores.shape[1])).values[:, -1:]
-            if best.shape[1] == k:
-                limit = torch.maximum(limit, from_keys(best[:, -1:]).scores)
-            candidates = int((scores >= limit).sum(1).max())
-            values, places = scores.topk(candidates, sorted=False)
-            best = torch.cat([best, ordered_keys(values, start + places)], 1)
+            best = torch.cat([best, block_best(scores, start, k, best)], 1)
             best = best.topk(min(k, best.shape[1])).values
             bar.update(len(block))
     return from_keys(best)
 
 
+def block_best(scores: Tensor, start: int, k: int, best: Tensor) -> Tensor:
+    """Keys `[N, ≤ k + 1]` that hold the k best of a block's scores `[N, m]`, whose first item has id `start`.
+
+    Which of equal scores `Tensor.topk` takes is open. Where the next one ties with the k-th, the row is
+    ordered by keys instead, unless the k best so far (keys `[N, k]`, fewer at first) leave it no place.
+    """
+    values, places = scores.topk(min(k + 1, scores.shape[1]))
+    keys = ordered_keys(values, start + places)
+    if keys.shape[1] > k:
+        tied = values[:, k] == values[:, k - 1]
+        if best.shape[1] == k:
+            tied &= keys[:, k - 1] > best[:, -1]
+        ids = start + torch.arange(scores.shape[1], device=scores.device)
+        for rows in tied.nonzero()[:, 0].split(256):  # int64 and some copies: not of all at once
+            keys[rows] = ordered_keys(scores[rows], ids).topk(k + 1).values
+    return keys
+
+
 def in_safe_range(x: Gaussian) -> bool:
     """May the kernel multiply variances of these? See `kernels.scores`."""
     x = x.float()
-    return kernels.in_safe_range(x.mean, x.var)
+    return kernels.in_safe_range(x.mean, x.log_var)
 
 
 def blocks(parts: Sequence[Gaussian]) -> Iterator[tuple[int, Gaussian]]:

@@ -2,6 +2,7 @@
 
 import os
 import shutil
+from dataclasses import replace
 
 # Before torch is imported: processes that share the cores, and the kernels of notebooks, take one each.
 if "PYTEST_XDIST_WORKER" in os.environ:
@@ -18,7 +19,9 @@ from medprobclip.gaussian import Gaussian
 from medprobclip.settings import EncoderConfig, TrainingConfig
 from medprobclip.support import compiling, kernels, precision
 from medprobclip.training import loop as training
+from medprobclip.training.calibrating import calibrate_run
 from medprobclip.training.profiles import Profile
+from medprobclip.training.runs import train_run
 
 # The same examples everywhere and every time, however long one takes.
 settings.register_profile(
@@ -86,6 +89,16 @@ def tiny_profile():
         EncoderConfig("tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=32, vocab_size=100),
         TrainingConfig(epochs=3, batch_size=8, learning_rate=3e-3),
     )
+
+
+@pytest.fixture(scope="session")
+def calibrated_run(study_tables, tiny_profile, tmp_path_factory):
+    """A finished run of one epoch, calibrated on its own part. Do not write into it."""
+    out = tmp_path_factory.mktemp("calibrated") / "run"
+    once = replace(tiny_profile, training=replace(tiny_profile.training, epochs=1))
+    train_run(study_tables["train"], study_tables["validate"], out, once)
+    calibrate_run(out, study_tables["calibrate"])
+    return out
 
 
 @pytest.fixture

@@ -23,6 +23,7 @@ def made_films(
             columns = {"method": method, "corruption": name, "severity": severity, "film": np.arange(n)}
             for direction in ("i2t", "t2i"):
                 columns[f"rank_{direction}"] = 1 + rng.poisson(8 + severity, n)
+            columns["best_right"] = rng.normal(-0.2 * severity, 1, n)
             columns |= {confidence: rng.normal(size=n).round(1) for confidence in LABELS}  # with ties
             columns["variance"] = -np.exp(rng.normal(0.1 * severity, 0.3, n))
             columns["log_variance"] = rng.normal(0.2 * severity, 1, n)

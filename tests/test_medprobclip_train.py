@@ -8,6 +8,8 @@ import tempfile
 
 import pytest
 
+from medprobclip import medprobclip_train
+from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.medprobclip_train import parse
 from medprobclip.workbench.workspace import ROOT
 
@@ -108,6 +110,42 @@ def test_settings_out_of_range_are_refused_together_before_anything_runs(
     assert not (tmp_path / "out").exists()
 
 
+@pytest.mark.parametrize("share", ["0", "1", "-0.1", "1.5", "nan"])
+def test_a_share_out_of_range_is_refused_with_the_rest(tables, tmp_path, capsys, share):
+    arguments = [*map(str, tables), "--out", str(tmp_path / "out"), "--epochs", "0"]
+    with pytest.raises(SystemExit, match="2"):
+        parse([*arguments, "--calibrate_share", share, "--calibrate_csv", str(tmp_path / "no.csv")])
+    printed = capsys.readouterr().err
+    assert f"calibrate_share = {float(share)} is out of range" in printed
+    for problem in ("give one of them", "epochs = 0 is out of range", "no.csv: no such file"):
+        assert problem in printed
+
+
+def test_a_share_is_set_aside_and_calibrated_on(tables, tmp_path, capsys, monkeypatch):
+    """And the same command goes on from there: nothing is trained or drawn again."""
+    arguments = [*map(str, tables), "--out", str(tmp_path / "out"), *SMALL, "--calibrate_share", "0.25"]
+    medprobclip_train.main(arguments)
+    printed = capsys.readouterr().out
+    assert "validation: 3 of 12 studies are set aside to calibrate on. The other 9 choose" in printed
+    assert "3 calibration studies: the smallest alpha that they can promise is 1/4 = 0.25" in printed
+    written = {name: (tmp_path / "out" / f"{name}.csv").read_bytes() for name in ("validate", "calibrate")}
+    assert [content.count(b"\n") for content in written.values()] == [10, 4]
+    used = json.loads((tmp_path / "out" / "used.json").read_text())["validation"]["study_id"]
+    embedded = Embeddings.load(tmp_path / "out" / "embeddings-calibrate.safetensors").study_ids
+    assert (len(used), len(embedded)) == (9, 3)
+    assert {*used, *embedded} == {f"validate-{i}" for i in range(12)}
+    calibration = (tmp_path / "out" / "calibration.json").read_text()
+    monkeypatch.setattr("medprobclip.training.runs.train", lambda *_, **__: pytest.fail("trained again"))
+    medprobclip_train.main(arguments)
+    assert "1 epochs are done" in capsys.readouterr().out
+    assert (tmp_path / "out" / "calibration.json").read_text() == calibration
+    for name, content in written.items():
+        assert (tmp_path / "out" / f"{name}.csv").read_bytes() == content
+    for other in (["--calibrate_share", "0.5"], []):
+        with pytest.raises(SystemExit, match=r"calibrate_share 0\.5 gives|other settings or data"):
+            medprobclip_train.main([*arguments[:-2], *other])
+
+
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])
 def test_help_prints_on_any_terminal(encoding):
     result = subprocess.run(
@@ -119,7 +157,6 @@ def test_help_prints_on_any_terminal(encoding):
 
 
 def test_what_was_not_foreseen_is_one_line_and_a_file(tables, tmp_path, monkeypatch, capsys):
-    from medprobclip import medprobclip_train
     from medprobclip.training import preflight
 
     monkeypatch.setattr(preflight, "folder_problems", lambda out: 1 / 0)

@@ -63,9 +63,20 @@ def test_ties_are_in_ascending_order_of_id(n, m, distinct, block, seed, data):
         agrees(draw(n, 3, seed + 1), gallery, data.draw(st.integers(1, m)))
 
 
-def test_a_gallery_of_identical_items(small_blocks):
-    hits = top_k(draw(3, 4, 0), draw(1, 4, 1)[[0] * 50], 20)
-    assert hits.ids.tolist() == [list(range(20))] * 3
+@pytest.mark.parametrize(("block", "k"), [(7, 20), (2048, 1), (2048, 20), (2048, 49), (2048, 50)])
+def test_a_gallery_of_identical_items(block, k, monkeypatch):
+    """Every row ties, of more queries than are ordered by key at once."""
+    monkeypatch.setattr(search, "BLOCK", block)
+    hits = top_k(draw(300, 4, 0), draw(1, 4, 1)[[0] * 50], k)
+    assert hits.ids.tolist() == [list(range(k))] * 300
+
+
+def test_ties_that_displace_what_was_best(monkeypatch):
+    """The second block holds copies of one item that all queries prefer to the first block's."""
+    monkeypatch.setattr(search, "BLOCK", 64)
+    far, near = draw(64, 4, 1), draw(1, 4, 2, spread=0.1)[[0] * 64]
+    gallery = Gaussian.cat([Gaussian(far.mean + 50, far.log_var), near])
+    assert top_k(draw(9, 4, 0), gallery, 20).ids.tolist() == [list(range(64, 84))] * 9
 
 
 def test_adversarial_order_the_best_come_last(small_blocks):
@@ -101,8 +112,9 @@ def test_bfloat16_gallery(small_blocks):
     agrees(draw(5, 6, 0), draw(50, 6, 1).to(torch.bfloat16), 12)
 
 
-def test_compiled_search_agrees_bit_for_bit(monkeypatch, compiler):
-    monkeypatch.setattr(kernels, "CONFIG", replace(kernels.CONFIG, compile_from=0))
+@pytest.mark.parametrize("mode", ["cpu_kernel_from", "compile_from"])
+def test_compiled_search_agrees_bit_for_bit(mode, monkeypatch, compiler):
+    monkeypatch.setattr(kernels, "CONFIG", replace(kernels.CONFIG, **{"cpu_kernel_from": 2**62, mode: 0}))
     monkeypatch.setattr(search, "BLOCK", 150)
     gallery = draw(400, 64, 1)
     gallery = Gaussian.cat([gallery, gallery[50:350]])

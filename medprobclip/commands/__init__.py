@@ -2,6 +2,9 @@
 
     run.py           the notebooks, headless
     figures.py       every table and figure
+    calibrate.py     a finished run and a table of studies that chose nothing
+    index.py         a study table -> a folder that can be asked
+    search.py        a film or words -> ranked answers
     encoder.py       the chest encoder, from invented patients to the committed file
 
 `medprobclip train` is `medprobclip_train.py`, beside this folder. Every file imports what is heavy when it

@@ -52,11 +52,15 @@ class ImageCache:
             images[i] = self._maps[file][row]
         return images
 
+    def digest(self, path: str | Path) -> bytes:
+        """What tells the resized pixels of one image. Raises KeyError as `rows`."""
+        return hashlib.blake2b(self.rows([path]).tobytes(), digest_size=16).digest()
+
     def digests(self) -> dict[bytes, str]:
         """What tells the resized pixels of an image -> the path of the first that has them."""
         found: dict[bytes, str] = {}
         for path in sorted(self._places):
-            found.setdefault(hashlib.blake2b(self.rows([path]).tobytes(), digest_size=16).digest(), path)
+            found.setdefault(self.digest(path), path)
         return found
 
     def fingerprint(self) -> str:

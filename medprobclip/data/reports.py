@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections.abc import Iterable, Sequence
 
@@ -39,6 +40,25 @@ def same_text(texts: Iterable[str], tokens: Iterable[Sequence[int]] | None = Non
     graph = coo_array((np.ones(len(words), bool), (words, count + seen)), shape=(size, size))
     labels, ids = connected_components(graph, directed=False)[1][words], {}
     return np.array([ids.setdefault(label, len(ids)) for label in labels.tolist()], dtype=np.int64)
+
+
+def wording_keys(tokens: Iterable[Sequence[int]]) -> list[int]:
+    """A number of 63 bits for each tokenised text, equal where the tokens are, in any table and any process.
+
+    Two different texts share one with a probability of 2⁻⁶³.
+    """
+    return [
+        int.from_bytes(hashlib.sha256(" ".join(map(str, ids)).encode()).digest()[:8], "little") >> 1
+        for ids in tokens
+    ]
+
+
+def piece_of(words: Sequence[str], length: int, seed: Sequence[int]) -> list[str]:
+    """So many words in a row, from a place that the seed decides; none when there are fewer."""
+    if len(words) < length:
+        return []
+    start = int(np.random.default_rng(seed).integers(len(words) - length + 1))
+    return list(words[start : start + length])
 
 
 def sentences(text: str) -> list[str]:

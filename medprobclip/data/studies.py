@@ -249,7 +249,13 @@ def _first(places: Iterable[str]) -> str:
 
 
 def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
-    """Raise one StudyTableError that lists every study, patient or image file that two tables share.
+    """Raise one StudyTableError that lists every study, patient or image file that two tables share."""
+    if found := shared_studies(tables):
+        raise StudyTableError(f"{found}. Split by patient: what a model was trained on cannot test it")
+
+
+def shared_studies(tables: dict[str, pd.DataFrame]) -> str:
+    """Which studies, patients and image files two tables share, counted in words; "" for none.
 
     Ids are compared as `same_id`, image files by where their paths lead, links followed. Patients are
     compared where both tables name them: in each kind of column that both have, else in the best of each.
@@ -267,15 +273,11 @@ def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
             shared.append((a, b, "patient_id", patients[a][one] & patients[b][other]))
     for a, b in combinations(files, 2):
         shared.append((a, b, "image files", {files[a][place] for place in files[a].keys() & files[b].keys()}))
-    found = [
+    return "; ".join(
         f"{len(both)} {kind} stand in both the {a} and the {b} table, first {min(both)}"
         for a, b, kind, both in shared
         if both
-    ]
-    if found:
-        raise StudyTableError(
-            "; ".join(found) + ". Split by patient: what a model was trained on cannot test it"
-        )
+    )
 
 
 def _files(image_paths: Iterable[Sequence[str]]) -> dict[object, str]:

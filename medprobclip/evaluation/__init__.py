@@ -14,6 +14,7 @@ Each imports only from those above it:
     confidence.py       how sure a query is of its answer
     calibration.py      from scores to probabilities, and how right they are
     conformal.py        promises that hold whatever the model
+    selective.py        whom to answer so that few answers are wrong
     abstention.py       strange or ambiguous: when not to answer
     resampling.py       methods on the same queries: intervals, paired differences
     zeroshot.py         findings told by sentences for and against

@@ -19,7 +19,6 @@ from medprobclip.search import BLOCK, top_k
 from medprobclip.settings import ScalingConfig
 from medprobclip.similarity import TILE_ELEMENTS, cosine, expected_likelihood
 from medprobclip.support import kernels
-from medprobclip.support.compiling import COMPILER
 
 TEMPORARIES = 4  # tensors [N, M, D] that `broadcast` holds at its peak: s, gap² / s, log s and their sum
 
@@ -152,12 +151,12 @@ def scaling_table(config: ScalingConfig | None = None, methods: Iterable[str] | 
     for size in config.galleries:
         gallery = draw(size, config.dim, seed=1)
         elements = config.queries * size * config.dim
-        pays = kernels.compiling_pays(elements, queries.mean.dtype)
+        how = kernels.way(elements, queries.mean, safe=True)
         for name in chosen:
             bar.set_postfix_str(f"{name}, {size:,} items")
             if name != "broadcast" or TEMPORARIES * elements * 4e-6 <= config.most_mb:
                 cost = measure(lambda call=calls[name], y=gallery: call(queries, y))
-                compiled = name in ("tiles", "search") and pays and not COMPILER.unavailable
+                compiled = name in ("tiles", "search") and how != "eager"
                 rows.append({"method": name, "gallery": size, "queries": len(queries), "dim": config.dim,
                              "compiled": compiled, **asdict(cost)})  # fmt: skip
             bar.update()

@@ -10,12 +10,14 @@ from medprobclip.paper.tables.experiments import comparison
 from medprobclip.paper.verdicts import all_verdicts, with_verdicts
 from medprobclip.support.files import replaced_file
 from medprobclip.support.packaged import PACKAGED
-from medprobclip.training.runs import is_finished, train_run
+from medprobclip.training.claims import is_finished
+from medprobclip.training.runs import train_run
 from medprobclip.workbench.headless import run_notebooks
 from medprobclip.workbench.report import write_report
 from medprobclip.workbench.workspace import NotebookParameters, Workspace
 
-BEFORE, AFTER = ("01", "02", "03"), ("04", "05", "07", "08")  # notebooks around the training of the baselines
+# Notebooks around the training of the baselines.
+BEFORE, AFTER = ("01", "02", "03"), ("04", "05", "06", "07", "08")
 REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
 
 

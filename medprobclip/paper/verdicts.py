@@ -10,6 +10,7 @@ import pandas as pd
 from medprobclip.data.corruptions import CORRUPTIONS
 from medprobclip.evaluation.confidence import LABELS
 from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.paper.promises import broken_promises, kept_promises, what_sets_cost
 from medprobclip.paper.tables.experiments import DEGRADED, METHODS, REFERENCE
 from medprobclip.paper.tables.names import DOUBTS, RATE, RULE
 
@@ -136,6 +137,9 @@ def all_verdicts(folder: Path) -> list[str]:
     def read(name: str) -> pd.DataFrame:
         return pd.read_csv(Path(folder) / f"{name}.csv")
 
+    # A folder of figures may be older than these.
+    promised = {"guarantees": kept_promises, "set_sizes": what_sets_cost, "broken_promise": broken_promises}
+    promised = {name: said for name, said in promised.items() if (Path(folder) / f"{name}.csv").exists()}
     return [
         *variance_or_entropy(read("confidences")),
         *about_ambiguity(read("what_variance_knows")),
@@ -143,6 +147,7 @@ def all_verdicts(folder: Path) -> list[str]:
         *third_kind(read("third_kind")),
         *two_numbers(read("selective_faulty")),
         *degraded_views(read("degraded_training")),
+        *(sentence for name, said in promised.items() for sentence in said(read(name))),
     ]
 
 

@@ -10,10 +10,12 @@ Each imports only from those above it:
     threads.py                a fixed number of CPU threads
     precision.py              bfloat16 where the device has it
     compiling.py              functions over tiles, compiled where a compiler is
+    cpu_kernel.py             the expected likelihood on a CPU, in C++ that is compiled when it is needed
     kernels.py                the expected likelihood in compiled tiles, forward and backward
     packaged.py               vision models that come with the package
     backbones.py              what we need to know of a transformers backbone
     published_checkpoint.py   the published .pt -> settings and weights under our names
     flags.py                  frozen dataclasses -> command-line flags, and back
+    foreseen.py               commands end in one line, whatever the error
     auto_classes.py           transformers' Auto classes know ours from `import medprobclip` on
 """

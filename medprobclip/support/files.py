@@ -16,6 +16,8 @@ from tqdm import tqdm
 
 _LISTED = 16  # files wanted of a folder, from which on it is listed
 _FOLDERS = 500  # looked at by a thread at a time
+os.umask(_UMASK := os.umask(0))  # it can only be asked for by setting it
+_MODE = 0o666 & ~_UMASK  # of a new file
 
 
 @contextmanager
@@ -25,6 +27,7 @@ def replaced_file(path: Path) -> Iterator[Path]:
     temporary = path.with_name(f"{path.name}.{os.getpid()}.tmp")
     try:
         yield temporary
+        os.chmod(temporary, _MODE)  # safetensors writes for its owner alone
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)

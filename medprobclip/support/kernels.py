@@ -3,13 +3,17 @@
 Two ideas make it fast. Fractions are added before they are divided, Σ aᵢ/sᵢ = A / Π sᵢ, and their common
 denominator Π sᵢ is also what the logarithm needs, Σ log sᵢ = log Π sᵢ: eight dimensions share one division.
 And torch.compile turns the whole sum into one loop, so that nothing is written but the scores. The backward
-pass computes every tile again instead of keeping it. CPU and GPU are compiled from this one source.
+pass computes every tile again instead of keeping it. CPU and GPU are compiled from this one source; scores on
+a CPU have a faster one beside it, `cpu_kernel`.
 """
 
 from __future__ import annotations
 
 import functools
 import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 
 import torch
@@ -17,6 +21,7 @@ import torch.nn.functional as F
 from torch import Tensor
 from torch.autograd.function import once_differentiable
 
+from medprobclip.support import cpu_kernel
 from medprobclip.support.compiling import COMPILER
 
 
@@ -24,6 +29,10 @@ from medprobclip.support.compiling import COMPILER
 class KernelConfig:
     """What is compiled, and how large a tile is."""
 
+    cpu_kernel_from: int = field(
+        default=2**23,
+        metadata={"help": "N·M·D from which scores come from the CPU kernel; half a second to compile"},
+    )
     compile_from: int = field(
         default=2**28, metadata={"help": "N·M·D from which scores are compiled; eager takes about a second"}
     )
@@ -40,10 +49,36 @@ class KernelConfig:
 
 
 CONFIG = KernelConfig()
+_WHOLE: ContextVar[int] = ContextVar("whole", default=0)  # N·M·D of what a call is a part of
 # Product of this many s = σx² + σy² before one logarithm. With log variances in ±8 and means in ±1e4 no
 # product or numerator leaves the type's range; beyond, every term is divided and logged by itself.
 PRODUCT = {torch.float32: 8, torch.float64: 32}
 SAFE_LOG_VAR, SAFE_MEAN = 8.0, 1e4
+
+
+@contextmanager
+def part_of(size: int) -> Iterator[None]:
+    """`with part_of(N·M·D):` scores are parts of so large a whole, which decides how they are computed."""
+    token = _WHOLE.set(size)
+    try:
+        yield
+    finally:
+        _WHOLE.reset(token)
+
+
+def way(size: int, like: Tensor, safe: bool, learning: bool = False) -> str:
+    """How scores are computed of which there are N·M·D = `size` in all: "cpu kernel", "compiled", "eager".
+
+    `like`: a tensor of their type and device; `safe`: all `in_safe_range`; `learning`: are these calls
+    repeated, so that compiling pays earlier? float64 is for checks and always eager.
+    """
+    if like.dtype != torch.float32:
+        return "eager"
+    size = max(size, _WHOLE.get())
+    if like.device.type == "cpu" and safe and size >= CONFIG.cpu_kernel_from and cpu_kernel.library():
+        return "cpu kernel"
+    pays = size >= (CONFIG.compile_gradients_from if learning else CONFIG.compile_from)
+    return "compiled" if pays and not COMPILER.unavailable else "eager"
 
 
 def fraction(terms: list[tuple[Tensor, Tensor]]) -> tuple[Tensor, Tensor]:
@@ -130,17 +165,19 @@ def arranged(mean: Tensor, var: Tensor, shape: tuple[int, int], order: str) -> l
 
 
 @torch.compiler.disable  # a caller's own graph breaks here: this compiles by itself
-def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: bool, fast: bool) -> Tensor:
-    """`[N, D], [M, D] -> [N, M]`; `safe`: both `in_safe_range`; `fast`: compiled, if there is a compiler.
+def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: bool, how: str) -> Tensor:
+    """`[N, D], [M, D] -> [N, M]`; `safe`: both `in_safe_range`; `how`: what `way` says.
 
-    With the same `safe` and `fast` a pair has the same score, bit for bit, whatever stands beside it.
+    With the same `safe` and `how` a pair has the same score, bit for bit, whatever stands beside it.
     """
     n, m, dim, device = len(x_mean), len(y_mean), x_mean.shape[1], x_mean.device
+    if how == "cpu kernel" and n and m:
+        return cpu_kernel.scores(x_mean, x_var, y_mean, y_var)
     out = x_mean.new_empty(n, m)
     if not out.numel():
         return out
     product = PRODUCT[out.dtype] if safe else 1
-    fast = fast and not COMPILER.unavailable
+    fast = how == "compiled" and not COMPILER.unavailable  # an earlier tile may have found that out
     what = f"scores, {dim} dimensions, {device.type}"
     shape = unrolled(dim, out.dtype, fast and device.type == "cpu")
     # Compiled, the inner loop runs over dimensions; in eager mode over the items, which are many.
@@ -152,7 +189,7 @@ def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: b
             tile = [at_least_two(t, 1) for t in x] + [at_least_two(t[:, :, j : j + columns], 2) for t in y]
             block = COMPILER(score_tile, what, tile, [(1,), (1,), (2,), (2,)], product, axis)
             if block is None:
-                return scores(x_mean, x_var, y_mean, y_var, safe, fast=False)
+                return scores(x_mean, x_var, y_mean, y_var, safe, "eager")
             out[:, j : j + columns] = block[:n, : m - j]
         return out
     columns = max(1, min(m, CONFIG.eager_elements // (dim * min(n, 64))))
@@ -202,12 +239,12 @@ def at_least_two(tensor: Tensor, axis: int = 0) -> Tensor:
     return tensor if tensor.shape[axis] > 1 else tensor.repeat_interleave(2, axis)
 
 
-def in_safe_range(mean: Tensor, var: Tensor) -> bool:
+def in_safe_range(mean: Tensor, log_var: Tensor) -> bool:
     """May several s be multiplied? `[n, D]` each. False for NaN, too: the plain formula lets it show."""
     if not mean.numel():
         return True
-    low, high = math.exp(-SAFE_LOG_VAR), math.exp(SAFE_LOG_VAR)
-    return bool((mean.abs().max() <= SAFE_MEAN) & (var.min() >= low) & (var.max() <= high))
+    limits = (mean.aminmax(), SAFE_MEAN), (log_var.aminmax(), SAFE_LOG_VAR)  # one pass each, no copies
+    return all(bool((found.min >= -limit) & (found.max <= limit)) for found, limit in limits)
 
 
 class ExpectedLikelihood(torch.autograd.Function):
@@ -217,13 +254,14 @@ class ExpectedLikelihood(torch.autograd.Function):
     """
 
     @staticmethod
-    def forward(ctx, x_mean, x_log_var, y_mean, y_log_var, fast):
+    def forward(ctx, x_mean, x_log_var, y_mean, y_log_var, learning):
         ctx.save_for_backward(x_mean, x_log_var, y_mean, y_log_var)
-        ctx.fast = fast
+        size = len(x_mean) * y_mean.numel()
+        ctx.fast = way(size, x_mean, safe=False, learning=True) == "compiled"
         with torch.autocast(x_mean.device.type, enabled=False):
-            x_var, y_var = x_log_var.exp(), y_log_var.exp()
-            safe = in_safe_range(x_mean, x_var) and in_safe_range(y_mean, y_var)
-            return scores(x_mean, x_var, y_mean, y_var, safe, fast)
+            safe = in_safe_range(x_mean, x_log_var) and in_safe_range(y_mean, y_log_var)
+            how = way(size, x_mean, safe, learning)
+            return scores(x_mean, x_log_var.exp(), y_mean, y_log_var.exp(), safe, how)
 
     @staticmethod
     @once_differentiable
@@ -246,17 +284,8 @@ class ExpectedLikelihood(torch.autograd.Function):
 def expected_likelihood(x_mean: Tensor, x_log_var: Tensor, y_mean: Tensor, y_log_var: Tensor) -> Tensor:
     """The score of means and log variances `[N, D]` and `[M, D]` of one floating type, float32 or float64.
 
-    Compiled from a size on at which this pays (`KernelConfig`), else in eager mode; float64 is for checks
-    and always eager.
+    Compiled from a size on at which this pays (`KernelConfig`), else in eager mode.
     """
     tensors = (x_mean, x_log_var, y_mean, y_log_var)
     learning = torch.is_grad_enabled() and any(t.requires_grad for t in tensors)
-    size = len(x_mean) * len(y_mean) * x_mean.shape[1]
-    return ExpectedLikelihood.apply(*tensors, compiling_pays(size, x_mean.dtype, learning))
-
-
-def compiling_pays(size: int, dtype: torch.dtype, learning: bool = False) -> bool:
-    """Is N·M·D = `size` worth the compiler's time?"""
-    return dtype == torch.float32 and size >= (
-        CONFIG.compile_gradients_from if learning else CONFIG.compile_from
-    )
+    return ExpectedLikelihood.apply(*tensors, learning)

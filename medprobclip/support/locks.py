@@ -21,8 +21,10 @@ class LockedError(RuntimeError):
 
 
 @contextmanager
-def locked_folder(folder: Path) -> Iterator[None]:
+def locked_folder(folder: Path, wait: float = 0) -> Iterator[None]:
     """`with locked_folder(folder):` work in it alone. Raises LockedError when another process does.
+
+    The other one is waited for `wait` seconds.
 
     The system gives the lock back when a process ends, however it does. Between hosts that share a disk not
     every system sees the other's lock: then the note counts that the other left, until it is deleted. Within
@@ -35,7 +37,7 @@ def locked_folder(folder: Path) -> Iterator[None]:
         return
     lock, note, host = FileLock(folder / NAME), folder / HOLDER, socket.gethostname()
     try:
-        lock.acquire(timeout=0)
+        lock.acquire(timeout=wait)
     except Timeout:
         raise LockedError(f"{folder}: {_who(_read(note))}. Wait for it or choose another folder") from None
     try:

@@ -2,14 +2,17 @@
 
 Each imports only from those above it:
 
-    mixing.py       two radiographs in one, and the targets alike
-    encoders.py     small encoders from scratch, ours, or pretrained ones by name
-    loop.py         epochs, validation, checkpoints, resuming
-    schooling.py    the chest encoder learns to name what was drawn
-    profiles.py     smoke, demo, paper
-    runs.py         a run folder: train, score once, read back
-    calibrating.py  what calibration studies give a run
-    preflight.py    everything that can be wrong, before the first epoch
+    mixing.py             two radiographs in one, and the targets alike
+    encoders.py           small encoders from scratch, ours, or pretrained ones by name
+    loop.py               epochs, validation, checkpoints, resuming
+    schooling.py          the chest encoder learns to name what was drawn
+    profiles.py           smoke, demo, paper
+    claims.py             whose run a folder holds, and whether it is finished
+    used_studies.py       which studies made a run, and may neither test nor calibrate it
+    runs.py               a run folder: train, score once, read back
+    calibrating.py        what calibration studies give a run
+    calibration_share.py  validation patients set aside before training, to calibrate on
+    preflight.py          everything that can be wrong, before the first epoch
 """
 
 import lazy_loader

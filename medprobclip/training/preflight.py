@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from itertools import combinations
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import pandas as pd
 
 from medprobclip.data.dataset import SECTIONS
 from medprobclip.data.grey import ImageError
-from medprobclip.data.images import cache_images
+from medprobclip.data.images import ImageCache, cache_images
 from medprobclip.data.notices import table_notices
 from medprobclip.data.patients import incomparable
 from medprobclip.data.reports import normalise
@@ -27,10 +27,13 @@ from medprobclip.data.studies import (
 from medprobclip.evaluation.embedding import EVALUATION_SECTION
 from medprobclip.support.files import to_json
 from medprobclip.support.locks import LockedError, locked_folder
+from medprobclip.training.calibrating import few_studies
+from medprobclip.training.calibration_share import FILES, part_problems, shared_validation
+from medprobclip.training.claims import refuse_other_settings
 from medprobclip.training.encoders import check_encoders
 from medprobclip.training.loop import TrainingError, launched_processes
 from medprobclip.training.profiles import Profile
-from medprobclip.training.runs import image_place, refuse_other_settings
+from medprobclip.training.runs import image_place
 
 
 class NotReadyError(TrainingError):
@@ -38,31 +41,42 @@ class NotReadyError(TrainingError):
 
 
 def preflight(
-    tables: Mapping[str, Path], profile: Profile, out: Path, quarantine: Path | None = None
+    tables: Mapping[str, Path],
+    profile: Profile,
+    out: Path,
+    quarantine: Path | None = None,
+    calibrate_share: float | None = None,
 ) -> dict[str, Path]:
     """Check study tables by name ("training", "validation", …), their pictures, the settings and `out`.
 
     Reads every picture, so that none surfaces as broken later. With `quarantine`, bad rows (pictures
-    included) are written there with their reasons, and tables without them into `out/tables`. Prints what is
-    worth knowing of each table; returns the tables to go on with. Raises NotReadyError with all problems.
+    included) are written there with their reasons, and tables without them into `out/tables`. With
+    `calibrate_share`, that share of the validation patients becomes the table "calibration"; both parts are
+    written into `out`. Prints what is worth knowing of each table; returns the tables to go on with. Raises
+    NotReadyError with all problems.
     """
     problems = [*folder_problems(out), *settings_problems(profile, out)]
-    if quarantine is not None:
-        problems += quarantine_problems(quarantine, tables)
+    parts = {} if calibrate_share is None else {name: out / file for name, file in FILES.items()}
+    places = [*tables.values(), *parts.values()]
+    lost = [] if quarantine is None else quarantine_problems(quarantine, places)
+    problems += lost
     bad: list[BadRow] = []
     read: dict[str, pd.DataFrame] = {}
     pictures: dict[str, dict[bytes, str]] = {}
+    images: dict[str, ImageCache] = {}
     clean = dict(tables)
     for name, csv in tables.items():
         set_aside: list[BadRow] | None = None if quarantine is None else []
         refused: dict[str, str] | None = None if quarantine is None else {}
         if quarantine is not None:
             clean[name] = out / "tables" / f"{name}.csv"
+        clean[name] = parts.get(name, clean[name])
         try:
             studies = read_studies(csv, set_aside)
-            paths = [path for images in studies["image_paths"] for path in images]
-            cache = cache_images(paths, profile.encoders.image_size, image_place(clean[name]), refused)
-            pictures[name] = cache.digests()
+            paths = [path for several in studies["image_paths"] for path in several]
+            place = image_place(clean[name])
+            images[name] = cache_images(paths, profile.encoders.image_size, place, refused)
+            pictures[name] = images[name].digests()
         except (StudyTableError, ImageError) as error:
             problems.append(str(error))
         else:
@@ -71,23 +85,36 @@ def preflight(
             bad.extend(set_aside)
             count = len({(row.line, row.study_id) for row in set_aside})
             print(f"{name}: {count} rows set aside, see {quarantine}")
+    names, told = {name: str(csv) for name, csv in tables.items()}, []
+    if calibrate_share is not None and "validation" in read:
+        names |= {name: f"{tables['validation']}, {name} part" for name in parts}
+        try:
+            shared, told = shared_validation(read["validation"], calibrate_share, images["validation"].digest)
+        except StudyTableError as error:
+            problems.append(f"{tables['validation']}: {error}")
+        else:
+            read, clean = read | shared, clean | parts
+            problems += part_problems(shared, out, calibrate_share)
     for name, studies in read.items():
-        problems += [f"{tables[name]}: {problem}" for problem in _too_little(name, studies, profile)]
+        problems += [f"{names[name]}: {problem}" for problem in _too_little(name, studies, profile)]
     try:
         check_disjoint(read)
     except StudyTableError as error:
         problems.append(str(error))
     problems += copied_pictures(pictures)
-    if quarantine is not None and not quarantine_problems(quarantine, tables):
+    if quarantine is not None and not lost:
         write_bad_rows(bad, quarantine)
     if problems:
         raise NotReadyError("\n".join(problems))
-    for notice in incomparable(read):
+    for notice in [*incomparable(read), *(f"validation: {notice}" for notice in told)]:
         print(notice)
     for name, studies in read.items():
         for notice in table_notices(studies) if name not in ("training", "validation") else ():
             print(f"{name}: {notice}")  # `train_run` says those of the other two
-        if clean[name] != tables[name]:
+        if name == "calibration":
+            for notice in few_studies(int((studies[EVALUATION_SECTION] != "").sum())):
+                print(f"{name}: {notice}")
+        if clean[name] != tables.get(name):
             write_studies(studies, clean[name])
     return clean
 
@@ -118,9 +145,9 @@ def settings_problems(profile: Profile, out: Path) -> list[str]:
     return problems
 
 
-def quarantine_problems(quarantine: Path, tables: Mapping[str, Path]) -> list[str]:
+def quarantine_problems(quarantine: Path, tables: Iterable[Path]) -> list[str]:
     """What keeps bad rows from being written there."""
-    if any(quarantine.resolve() == Path(csv).resolve() for csv in tables.values()):
+    if any(quarantine.resolve() == Path(csv).resolve() for csv in tables):
         return [f"--quarantine {quarantine}: is one of the study tables. Name another file"]
     place = next(place for place in (quarantine, *quarantine.absolute().parents) if place.exists())
     if place.is_dir() == (place == quarantine) or not os.access(place, os.W_OK):

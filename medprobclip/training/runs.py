@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -32,6 +32,7 @@ from medprobclip.support.downloads import check_downloaded
 from medprobclip.support.files import recovered_folder, write_json
 from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
+from medprobclip.training.claims import claim, is_finished, require_finished
 from medprobclip.training.encoders import build_model, build_tokenizer
 from medprobclip.training.loop import (
     TrainingError,
@@ -41,6 +42,7 @@ from medprobclip.training.loop import (
     train,
 )
 from medprobclip.training.profiles import Profile
+from medprobclip.training.used_studies import Purpose, keep_used, refuse_used
 
 
 def image_folder() -> Path:
@@ -84,9 +86,10 @@ def train_run(
 ) -> pd.DataFrame:
     """Train a profile's model on two study tables; returns the history, one row an epoch.
 
-    A finished run is read back, an interrupted one resumed. Raises StudyTableError when a study, patient or
-    image file is in both tables, TrainingError when `out` holds a run with other settings or data (texts or
-    pixels), when another process is training into it, or under a distributed launcher.
+    A finished run is read back, an interrupted one resumed; `used.json` tells which studies made it. Raises
+    StudyTableError when a study, patient or image file is in both tables, TrainingError when `out` holds a
+    run with other settings or data (texts or pixels), when another process is training into it, or under a
+    distributed launcher.
     """
     out = Path(out)
     refuse_several_processes(launched_processes())
@@ -113,6 +116,7 @@ def _train_run(
     }
     check_disjoint({name: table.studies for name, table in tables.items()})
     claim(out, {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}})
+    keep_used(out, {name: table.studies for name, table in tables.items()})
     if is_finished(out):
         print(f"{out}: {len(history := read_history(out))} epochs are done, reading them back")
         if on_epoch:
@@ -177,12 +181,9 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
     ceiling. The test set is scored once: `metrics.json` and `embeddings.safetensors` in `out` are read back
     as long as checkpoint and test data are unchanged.
     Raises TrainingError when the training is not finished, a test set is no guide on the way; and for a table
-    that the run was trained on or chosen by.
+    with studies that the run was trained on or chosen by.
     """
-    embeddings, dataset, scored = embed_run(out, test_csv)
-    used = json.loads((Path(out) / "settings.json").read_text()).get("tables", {})
-    if part := next((name for name, digest in used.items() if digest == scored["test_data"]), None):
-        raise TrainingError(f"{test_csv} is the {part} table of {out}: it cannot test what it made")
+    embeddings, dataset, scored = embed_run(out, test_csv, purpose="test")
     metrics = Path(out) / "metrics.json"
     if metrics.exists():
         record = json.loads(metrics.read_text())
@@ -203,22 +204,27 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
 
 
 def embed_run(
-    out: Path, csv: Path, name: str = "embeddings"
+    out: Path, csv: Path, name: str = "embeddings", purpose: Purpose | None = None
 ) -> tuple[Embeddings, StudyDataset, dict[str, str]]:
-    """Embed a held-out table with the run's best model: embeddings, their studies, and the hashes of both.
+    """Embed a table with the run's best model: embeddings, their studies, and the hashes of both.
 
-    Kept in `out/<name>.safetensors` and read back as long as checkpoint and data are unchanged. Raises
-    TrainingError when the training is not finished.
+    Kept in `out/<name>.safetensors` and read back as long as checkpoint and data are unchanged. With a
+    `purpose`, studies that made the run are refused. Raises TrainingError for them, when the training is not
+    finished, and when no study has the section that is read.
     """
     out = Path(out)
-    if not is_finished(out):
-        raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
+    require_finished(out)
     model, tokenizer = load_run(out)
     table = open_table(csv, model.config.image_size)
-    dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
-    source = {"checkpoint": file_hash(out / "checkpoint" / "model.safetensors"), "test_data": table.digest}
-    if (known := load_strangeness(out)) is not None:
-        source["strangeness"] = file_hash(out / "checkpoint" / STRANGENESS_FILE)
+    if purpose:
+        refuse_used(out, csv, table.studies, table.digest, purpose)
+    try:
+        dataset = StudyDataset(table.studies, table.images, tokenizer, required=(EVALUATION_SECTION,))
+    except ValueError as error:
+        raise TrainingError(f"{csv}: {error}") from error
+    if purpose and len(dataset) < 2:
+        raise TrainingError(f"{csv}: only one study has {EVALUATION_SECTION}; a comparison needs two")
+    known, source = load_strangeness(out), run_source(out) | {"test_data": table.digest}
     stored = out / f"{name}.safetensors"
     if Embeddings.source_of(stored) == source:
         return Embeddings.load(stored), dataset, source
@@ -232,6 +238,13 @@ def embed_run(
         embeddings = embed(model, dataset, known, progress=True)
     embeddings.save(stored, source)
     return embeddings, dataset, source
+
+
+def run_source(out: Path) -> dict[str, str]:
+    """The hashes of what a run makes numbers by: its weights and, where there are any, its densities."""
+    files = {"checkpoint": "model.safetensors", "strangeness": STRANGENESS_FILE}
+    paths = {part: Path(out) / "checkpoint" / name for part, name in files.items()}
+    return {part: file_hash(path) for part, path in paths.items() if path.exists()}
 
 
 def run_threads(out: Path) -> int | None:
@@ -257,41 +270,6 @@ def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:
     if "appearance" in studies:
         known["reader"] = reader_scores(studies["appearance"].tolist())
     return known
-
-
-def is_finished(out: Path) -> bool:
-    """Did the training in `out` reach its last epoch?"""
-    path = Path(out) / "settings.json"
-    if not path.exists() or recovered_folder(Path(out) / "checkpoint") is None:
-        return False
-    return len(read_history(out)) == json.loads(path.read_text())["training"]["epochs"]
-
-
-def claim(out: Path, wanted: dict) -> None:
-    """Keep `wanted` as the settings of the run in `out`. Raises TrainingError if it has others."""
-    path = out / "settings.json"
-    if not path.exists() or read_history(out).empty:  # nothing is lost before the first epoch ends
-        write_json(path, wanted)
-        return
-    refuse_other_settings(out, wanted, json.loads(path.read_text()).keys() | wanted.keys())
-
-
-def refuse_other_settings(out: Path, wanted: dict, parts: Iterable[str]) -> None:
-    """Raise TrainingError when the run in `out` differs in one of the parts of its settings."""
-    path = out / "settings.json"
-    if not path.exists() or read_history(out).empty:
-        return
-    found = json.loads(path.read_text())
-    changed = [
-        f"{key}: {json.dumps(found.get(key))} -> {json.dumps(wanted.get(key))}"
-        for key in sorted(parts)
-        if found.get(key) != wanted.get(key)
-    ]
-    if changed:
-        raise TrainingError(
-            f"{out} holds a run with other settings or data ({'; '.join(changed)}). "
-            "Choose another folder, or delete this one to train anew"
-        )
 
 
 def file_hash(path: Path) -> str:

@@ -8,7 +8,8 @@ from pathlib import Path
 from medprobclip.training.profiles import Profile, get_profile
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository
-WALK = ("01", "02", "03", "04", "05")  # notebooks: data, model, training, retrieval, uncertainty
+# Notebooks: data, model, training, retrieval, uncertainty, questions.
+WALK = ("01", "02", "03", "04", "05", "06")
 
 
 @dataclass(frozen=True)
@@ -74,8 +75,8 @@ class Workspace:
     def corpus(self) -> Path:
         """Build the default corpus `openi-sim` of the profile, or find it finished; returns its folder.
 
-        It holds `studies.csv`, `train.csv`, `validate.csv` and `test.csv`. Raises AssetError when the raw
-        material can neither be found nor fetched, ValueError for the `paper` profile.
+        It holds `studies.csv`, `train.csv`, `calibrate.csv`, `validate.csv` and `test.csv`. Raises AssetError
+        when the raw material can neither be found nor fetched, ValueError for the `paper` profile.
         """
         if self.profile.name == "paper":
             raise ValueError(

@@ -1,12 +1,22 @@
 """Sentences and duplicates of report text."""
 
 import re
+import subprocess
+import sys
 
 import numpy as np
 import pytest
 from hypothesis import given, strategies as st
 
-from medprobclip.data.reports import normalise, same_text, sentence_about, sentences, varied
+from medprobclip.data.reports import (
+    normalise,
+    piece_of,
+    same_text,
+    sentence_about,
+    sentences,
+    varied,
+    wording_keys,
+)
 
 
 @pytest.mark.parametrize(
@@ -87,3 +97,43 @@ def test_nothing_asked_changes_no_sentence():
     generator = np.random.default_rng(0)
     assert varied(FOUR, 0.0, False, generator) == FOUR
     assert varied(" . ", 0.5, True, generator) == " . "
+
+
+@given(st.lists(st.lists(st.integers(0, 30), max_size=4), max_size=30))
+def test_wording_keys_are_equal_where_the_tokens_are(tokens):
+    """Whatever stands beside them; 63 bits, so that an int64 holds them."""
+    keys = wording_keys(tokens)
+    assert keys == [wording_keys([one])[0] for one in tokens]
+    assert len(set(keys)) == len(set(map(tuple, tokens)))
+    assert all(0 <= key < 2**63 for key in keys)
+    assert np.array(keys, dtype=np.int64).tolist() == keys
+
+
+def test_wording_keys_are_those_of_every_process():
+    """No seed of Python's own hash, no count of what came before; tokens as lists or arrays."""
+    code = "from medprobclip.data.reports import wording_keys; print(wording_keys([[2, 17, 3], [2, 1, 73]]))"
+    printed = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert printed.strip() == str(wording_keys(iter([(2, 17, 3), np.array([2, 1, 73])])))
+    many = wording_keys([i, i + 1] for i in range(20_000))
+    assert len(set(many)) == 20_000
+    assert abs(np.mean(np.array(many) / 2**63) - 0.5) < 0.02  # all bits are used
+
+
+@given(st.integers(0, 12), st.integers(1, 12), st.integers(0, 9))
+def test_a_piece_is_words_in_a_row(count, length, seed):
+    words = [f"w{i}" for i in range(count)]
+    piece = piece_of(words, length, (length, seed))
+    assert piece == piece_of(tuple(words), length, (length, seed))
+    if count < length:
+        assert piece == []
+    else:
+        start = words.index(piece[0])
+        assert piece == words[start : start + length]
+        assert len(piece) == length
+
+
+def test_pieces_come_from_every_place_alike():
+    starts = [piece_of(range(10), 4, (4, seed))[0] for seed in range(1400)]
+    counts = np.bincount(starts, minlength=7)
+    assert len(counts) == 7
+    assert (np.abs(counts - 200) < 60).all()

@@ -175,8 +175,9 @@ def test_table_says_what_was_compiled(monkeypatch):
     calls = {name: lambda *_: None for name in ("expected_likelihood", "top_k", "cosine_top_k", "broadcast")}
     for name, call in calls.items():
         monkeypatch.setattr(scaling, name, call)
-    monkeypatch.setattr(scaling.kernels, "CONFIG", replace(scaling.kernels.CONFIG, compile_from=4 * 20 * 8))
-    monkeypatch.setattr(scaling.COMPILER, "unavailable", False)
+    config = replace(scaling.kernels.CONFIG, cpu_kernel_from=2**62, compile_from=4 * 20 * 8)
+    monkeypatch.setattr(scaling.kernels, "CONFIG", config)
+    monkeypatch.setattr(scaling.kernels.COMPILER, "unavailable", False)
     compiled = scaling_table(SMALL).set_index(["method", "gallery"])["compiled"]
     assert set(compiled[compiled].index) == {("tiles", 20), ("search", 20)}
 

@@ -14,8 +14,9 @@ from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.reproduce import reproduce
 from medprobclip.paper.tables.experiments import DEGRADED_SHARE, METHODS, comparison, group_of
 from medprobclip.paper.verdicts import BEGIN, END, all_verdicts
+from medprobclip.training.calibrating import load_calibration
+from medprobclip.training.claims import is_finished
 from medprobclip.training.profiles import get_profile
-from medprobclip.training.runs import is_finished
 from medprobclip.workbench.workspace import ROOT, NotebookParameters
 
 
@@ -67,6 +68,7 @@ def test_every_figure_was_written(workspace):
 def test_the_run_holds_what_the_design_promises(workspace):
     written = {path.name for path in workspace.run.iterdir()}
     assert {"checkpoint", "metrics.json", "embeddings.safetensors", "history.csv", "tensorboard"} <= written
+    assert load_calibration(workspace.run)["gallery"] == 7  # notebook 03 calibrates
     record = json.loads((workspace.run / "metrics.json").read_text())
     assert {row["queries"] for row in record["retrieval"] if row["metric"] == "R@10"} == {20}
 

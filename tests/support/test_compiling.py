@@ -8,7 +8,9 @@ from dataclasses import replace
 import pytest
 import torch
 
+from medprobclip import search
 from medprobclip.gaussian import Gaussian
+from medprobclip.search import top_k
 from medprobclip.similarity import expected_likelihood
 from medprobclip.support import compiling, kernels
 
@@ -28,17 +30,23 @@ def agrees(x: Gaussian, y: Gaussian) -> None:
         torch.testing.assert_close(ours.double(), exact, rtol=1e-4, atol=1e-4)
 
 
-def test_without_a_compiler_the_tiles_run_in_eager_mode_and_it_is_said_once(monkeypatch, capsys):
+@pytest.fixture
+def no_compiler(monkeypatch):
+    """torch.compile, which every size asks for, finds no compiler."""
+    config = replace(kernels.CONFIG, cpu_kernel_from=2**62, compile_from=0, compile_gradients_from=0)
     monkeypatch.setattr(kernels, "COMPILER", compiling.Compiler())
-    monkeypatch.setattr(kernels, "CONFIG", replace(kernels.CONFIG, compile_from=0, compile_gradients_from=0))
+    monkeypatch.setattr(kernels, "CONFIG", config)
 
-    def no_compiler(function):
+    def compiled(function):
         def call(*args):
             raise RuntimeError("InvalidCxxCompiler: no g++\nmore")
 
         return call
 
-    monkeypatch.setattr(compiling, "compiled", no_compiler)
+    monkeypatch.setattr(compiling, "compiled", compiled)
+
+
+def test_without_a_compiler_the_tiles_run_in_eager_mode_and_it_is_said_once(no_compiler, capsys):
     x, y = draw(9, 20, 0), draw(8, 20, 1)
     with pytest.warns(RuntimeWarning, match=r"no working compiler \(InvalidCxxCompiler: no g\+\+\)") as said:
         agrees(x, y)
@@ -47,6 +55,16 @@ def test_without_a_compiler_the_tiles_run_in_eager_mode_and_it_is_said_once(monk
         warnings.simplefilter("error")
         agrees(x, y)
     assert "not possible" in capsys.readouterr().err
+
+
+def test_a_search_finds_out_in_its_first_block(no_compiler, monkeypatch):
+    """How scores are computed is decided for all blocks, before that is known."""
+    monkeypatch.setattr(search, "BLOCK", 3)
+    x, y = draw(9, 20, 0), draw(8, 20, 1)
+    with pytest.warns(RuntimeWarning, match="no working compiler") as said:
+        hits = top_k(x, y, 8)
+    assert len(said) == 1
+    assert torch.equal(hits.scores, expected_likelihood(x, y).sort(descending=True).values)
 
 
 def test_the_first_call_says_what_takes_so_long(monkeypatch, compiler, capsys):
@@ -82,9 +100,9 @@ def test_kept_code_is_known_by_the_processor_s_vectors(monkeypatch):
         return run
 
     monkeypatch.setattr(torch, "compile", compile_)
-    monkeypatch.setattr(torch.compiler.config, "cache_key_tag", "mine-")
-    for width in ("AVX2", "AVX512"):
-        monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda width=width: width)
-        assert compiling.compiled.__wrapped__(lambda x: x + 1)(1) == 2
+    with torch.compiler.config.patch(cache_key_tag="mine-"):  # which it undoes; monkeypatch would delete it
+        for width in ("AVX2", "AVX512"):
+            monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda width=width: width)
+            assert compiling.compiled.__wrapped__(lambda x: x + 1)(1) == 2
+        assert torch.compiler.config.cache_key_tag == "mine-"
     assert seen == ["mine-AVX2", "mine-AVX512"]
-    assert torch.compiler.config.cache_key_tag == "mine-"

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import threading
 
 import pytest
 
@@ -74,3 +75,19 @@ def test_a_note_of_this_very_process_number_is_no_lock(tmp_path):
     with locked_folder(tmp_path):
         assert json.loads((tmp_path / HOLDER).read_text())["since"] != "before"
     assert not (tmp_path / HOLDER).exists()
+
+
+def test_another_process_is_waited_for(tmp_path):
+    """As long as asked; when it goes meanwhile, the folder is ours."""
+    process = hold(tmp_path)
+    try:
+        with pytest.raises(LockedError, match=f"process {process.pid} on"):
+            with locked_folder(tmp_path, wait=0.2):
+                pass
+        threading.Timer(0.2, process.kill).start()
+        with locked_folder(tmp_path, wait=60):
+            assert process.wait() != 0
+            assert json.loads((tmp_path / HOLDER).read_text())["process"] == os.getpid()
+    finally:
+        process.kill()
+        process.wait()

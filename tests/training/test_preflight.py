@@ -5,6 +5,7 @@ import json
 import shutil
 from dataclasses import replace
 
+import pandas as pd
 import pytest
 from PIL import Image
 
@@ -197,3 +198,67 @@ def test_a_copied_picture_is_found_under_another_name(tables, tiny_profile, tmp_
     shutil.copy(folder / "train-7-pa.png", folder / "test-4-pa.png")
     with pytest.raises(NotReadyError, match=r"1 pictures of the training .*train-7-pa.* is .*test-4-pa"):
         preflight(tables, tiny_profile, tmp_path / "out")
+
+
+def test_a_share_of_validation_is_set_aside_with_all_its_columns(tables, tiny_profile, tmp_path, capsys):
+    studies = read_studies(tables["validation"])
+    studies["patient_id"] = [f"0{i // 2}" for i in range(12)]
+    studies["codes"] = [(f"Opacity/{i % 4}", "normal") if i else () for i in range(12)]
+    write_studies(studies, tables["validation"])
+    studies, out = read_studies(tables["validation"]), tmp_path / "out"
+    checked = preflight(tables, tiny_profile, out, calibrate_share=0.5)
+    assert checked == {**tables, "validation": out / "validate.csv", "calibration": out / "calibrate.csv"}
+    parts = [read_studies(checked[name]) for name in ("validation", "calibration")]
+    whole = pd.concat(parts).sort_values("study_id").reset_index(drop=True)
+    pd.testing.assert_frame_equal(whole, studies.sort_values("study_id").reset_index(drop=True))
+    assert [len(part) for part in parts] == [6, 6]
+    assert not set(parts[0]["patient_id"]) & set(parts[1]["patient_id"])
+    printed = capsys.readouterr().out
+    assert "validation: 6 of 12 studies (3 of 6 patients) are set aside to calibrate on" in printed
+    assert "calibration: only 6 studies to calibrate on: " in printed
+    assert preflight(tables, tiny_profile, out, calibrate_share=0.5) == checked
+
+
+def test_copies_of_a_picture_stay_on_one_side(tables, tiny_profile, tmp_path):
+    """Under whatever name: else every draw that parts them would be refused."""
+    folder = tables["validation"].parent
+    shutil.copy(folder / "validate-7-pa.png", folder / "validate-4-pa.png")
+    for share in (0.2, 0.3, 0.5, 0.7, 0.8):
+        out = tmp_path / str(share)
+        preflight(tables, tiny_profile, out, calibrate_share=share)
+        ids = set(read_studies(out / "calibrate.csv")["study_id"])
+        assert ("validate-4" in ids) == ("validate-7" in ids)
+
+
+def test_bad_rows_are_set_aside_before_the_share_is(tables, tiny_profile, tmp_path):
+    spoil(tables["validation"], "validate-3-pa.png", "gone.png")
+    (tables["validation"].parent / "validate-5-pa.png").write_text("no picture")
+    checked = preflight(tables, tiny_profile, tmp_path / "out", tmp_path / "bad.csv", 0.5)
+    assert checked["validation"] == tmp_path / "out" / "validate.csv"
+    ids = [read_studies(checked[name])["study_id"].tolist() for name in ("validation", "calibration")]
+    assert sorted(ids[0] + ids[1]) == sorted(f"validate-{i}" for i in range(12) if i not in (3, 5))
+    with pytest.raises(NotReadyError, match="--quarantine .*is one of the study tables"):
+        preflight(tables, tiny_profile, tmp_path / "out", tmp_path / "out" / "calibrate.csv", 0.5)
+
+
+def test_what_a_share_cannot_do_is_told_with_the_rest(tables, tiny_profile, tmp_path):
+    (tables["test"].parent / "test-4-pa.png").write_text("no picture")
+    with pytest.raises(NotReadyError) as error:
+        preflight(tables, tiny_profile, tmp_path / "out", calibrate_share=0.01)
+    message = str(error.value)
+    assert "validate.csv, calibration part: 1 of 1 studies have findings, fewer than the 2" in message
+    assert "test-4-pa.png: not readable" in message
+    assert not (tmp_path / "out" / "calibrate.csv").exists()
+    studies = read_studies(tables["validation"])
+    write_studies(studies.assign(patient_id="p1"), tables["validation"])
+    with pytest.raises(NotReadyError, match=r"(?s)test-4-pa.*validate\.csv: all 12 studies belong to one"):
+        preflight(tables, tiny_profile, tmp_path / "out", calibrate_share=0.5)
+
+
+def test_a_table_in_the_place_of_a_part_is_not_lost(tables, tiny_profile):
+    """With the corpus as output folder, its own validate.csv and calibrate.csv would be written over."""
+    folder = tables["validation"].parent
+    before = {path.name: path.read_bytes() for path in folder.glob("*.csv")}
+    with pytest.raises(NotReadyError, match=r"(?s)validate\.csv: exists, but.*calibrate\.csv: exists, but"):
+        preflight(tables, tiny_profile, folder, calibrate_share=0.5)
+    assert {path.name: path.read_bytes() for path in folder.glob("*.csv")} == before

@@ -11,10 +11,10 @@ from medprobclip.workbench.headless import NoNotebookError, guarded, run_noteboo
 from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters
 
 
-def test_the_walk_is_data_model_training_retrieval_uncertainty():
+def test_the_walk_goes_from_the_data_to_questions():
     assert parser().parse_args([]).only == list(WALK)
     stems = {path.stem[:2]: path.stem[3:] for path in (ROOT / "notebooks").glob("*.ipynb")}
-    words = ("data", "model", "training", "retrieval", "uncertainty")
+    words = ("data", "model", "training", "retrieval", "uncertainty", "ask")
     assert all(stems[number].startswith(word) for number, word in zip(WALK, words, strict=True))
 
 

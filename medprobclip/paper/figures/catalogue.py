@@ -23,6 +23,7 @@ from medprobclip.paper.figures.faults import (
     selective_faulty,
     third_kind,
 )
+from medprobclip.paper.figures.guarantees import broken_promise, guarantees, set_sizes
 from medprobclip.paper.figures.model import (
     readability,
     scaling,
@@ -129,6 +130,16 @@ _ENTRIES = (
         "less sure",
     ),
     Entry(
+        guarantees, "06_ask_the_model",
+        "Promises over 200 random splits: sets that hold a right answer, for all and by group, right answers "
+        "missed, false alarms, and wrong answers of those that are given",
+    ),
+    Entry(
+        set_sizes, "06_ask_the_model",
+        "How many answers a set holds against how many studies share the coding, and what a perfect reader "
+        "would need",
+    ),
+    Entry(
         scaling, "07_scaling",
         "Time and memory of scoring a gallery: the published broadcast as far as memory allows, tiles, exact "
         "search, and search by cosine; less than 1 MB stands at 1 MB",
@@ -148,6 +159,10 @@ _ENTRIES = (
     Entry(
         selective_faulty, "08_robustness_and_ablation",
         "Selective retrieval where half of the films carry a fault: one decision out of two numbers",
+    ),
+    Entry(
+        broken_promise, "08_robustness_and_ablation",
+        "Where the promise breaks: sets under eleven faults, before and after abstaining on strange films",
     ),
     Entry(
         degraded_training, "08_robustness_and_ablation",

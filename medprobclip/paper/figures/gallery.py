@@ -12,7 +12,7 @@ from medprobclip.evaluation.calibration import CALIBRATORS
 from medprobclip.evaluation.hubs import BANK
 from medprobclip.evaluation.resampling import verdicts as compared
 from medprobclip.evaluation.retrieval import DIRECTIONS
-from medprobclip.paper import verdicts
+from medprobclip.paper import promises, verdicts
 from medprobclip.paper.figures.catalogue import FIGURES
 from medprobclip.paper.tables.ablation import variant_labels
 from medprobclip.paper.tables.experiments import METHODS
@@ -168,6 +168,9 @@ CLAIMS = {
     "confidences": partial(_each, verdicts.variance_or_entropy),
     "calibration": _calibration,
     "what_variance_knows": partial(_each, verdicts.about_ambiguity),
+    "guarantees": partial(_each, promises.kept_promises),
+    "set_sizes": partial(_each, promises.what_sets_cost),
+    "broken_promise": partial(_each, promises.broken_promises),
     "robustness": _robustness,
     "third_kind": lambda table: ["\n".join(verdicts.third_kind(table))],
     "selective_faulty": partial(_each, verdicts.two_numbers),

@@ -10,6 +10,9 @@ Each imports only from those above it:
     retrieval.py            recall, many-to-many, hubs by method
     zeroshot.py             AUROC by finding and method
     reliability.py          selective retrieval and calibration by method
+    pooled_studies.py       calibration and test studies in one pool
+    guarantees.py           promises put to the proof by random splits
+    set_sizes.py            what a promise costs, and where faults break it
     variance_knowledge.py   what the variance goes with: ambiguity, conspicuity, faults
     cards.py                the surest and the least sure studies
     faulty_films.py         every film under every fault

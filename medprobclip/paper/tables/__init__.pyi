@@ -8,6 +8,7 @@ from .faulty_films import (
     faulty_films as faulty_films,
     reference_radiographs as reference_radiographs,
 )
+from .guarantees import guarantee_table as guarantee_table
 from .hubs import less_hubs as less_hubs, strength_table as strength_table
 from .mixed_quality import (
     alarm_table as alarm_table,
@@ -43,6 +44,7 @@ from .scored_runs import (
     load_methods as load_methods,
     reference_of as reference_of,
 )
+from .set_sizes import broken_promise_table as broken_promise_table, size_table as size_table
 from .third_kind import third_kind_table as third_kind_table
 from .variance_knowledge import (
     knowledge_table as knowledge_table,

@@ -21,6 +21,7 @@ from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.data.degraded import DEGRADATIONS, degraded_copies
 from medprobclip.data.views import reference_view
 from medprobclip.evaluation.confidence import confidences
+from medprobclip.evaluation.conformal import best_right_scores
 from medprobclip.evaluation.embedding import Embeddings, embed_images
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.paper.tables.reliability import calibrators
@@ -36,6 +37,7 @@ CODE = (
     "paper/tables/faulty_films.py", "data/corruptions.py", "data/degraded.py", "strangeness.py",
     "evaluation/embedding.py",
     "paper/tables/reliability.py", "evaluation/calibration.py", "evaluation/confidence.py",
+    "evaluation/conformal.py",
 )  # fmt: skip
 
 
@@ -62,9 +64,9 @@ def faulty_films(
     """The first run of each method on held-out radiographs with every fault, and without (severity 0).
 
     Reports stay as they are. One row a film: `method`, `corruption` (name of the fault), `severity`, `film`
-    (row of the studies), `rank_i2t`, `rank_t2i` of the first match, every confidence of
-    `evaluation.confidence.LABELS` of the film as a query at K = 10, `log_variance` (Σ log σ²) and
-    `strangeness`.
+    (row of the studies), `rank_i2t`, `rank_t2i` of the first match, `best_right` (the film's score of its
+    best match), every confidence of `evaluation.confidence.LABELS` of the film as a query at K = 10,
+    `log_variance` (Σ log σ²) and `strangeness`.
 
     What is measured is kept in each run's folder, fault by fault, and read back as long as the run, its
     embeddings and the fault are unchanged. Raises TrainingError for a run without strangeness.
@@ -173,6 +175,7 @@ class Fault:
             "film": np.arange(len(own)),
             "rank_i2t": faulty.ranks["i2t"],
             "rank_t2i": faulty.ranks["t2i"],
+            "best_right": best_right_scores(faulty.scores, faulty.truth.matches),
             **confidences(faulty.scores, faulty.total_variance["i2t"], platt, K),
             "log_variance": image.log_var.sum(1).numpy(),
             "strangeness": strange.numpy(),

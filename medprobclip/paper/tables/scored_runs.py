@@ -17,9 +17,10 @@ from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.evaluation.many_to_many import coding_overlap
 from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
 from medprobclip.paper.tables.experiments import REFERENCE, Experiment, comparison, group_of
+from medprobclip.training.claims import is_finished
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
-from medprobclip.training.runs import embed_run, is_finished, load_run
+from medprobclip.training.runs import embed_run, load_run
 
 
 @dataclass(frozen=True, eq=False)

@@ -83,8 +83,8 @@ def embedded(monkeypatch):
 def test_every_fault_at_every_severity_and_none(measure):
     films = measure()
     assert list(films.columns) == [
-        "method", "corruption", "film", "rank_i2t", "rank_t2i", *LABELS, "log_variance", "strangeness",
-        "severity",
+        "method", "corruption", "film", "rank_i2t", "rank_t2i", "best_right", *LABELS, "log_variance",
+        "strangeness", "severity",
     ]  # fmt: skip
     expected = [(method, *cell) for method in METHODS for cell in CELLS]
     assert sorted(films[KEYS].drop_duplicates().itertuples(index=False, name=None)) == sorted(expected)
@@ -109,6 +109,8 @@ def test_without_a_fault_it_is_the_run_itself(measure, results):
         np.testing.assert_allclose(-rows["variance"], run.total_variance["i2t"], rtol=1e-4)  # other batches
         np.testing.assert_allclose(rows["strangeness"], run.embeddings.image_strangeness, rtol=1e-3)
         np.testing.assert_allclose(rows["top_score"], run.scores.max(1), rtol=1e-3, atol=1e-3)
+        best = [run.scores[i][matches].max() for i, matches in enumerate(run.truth.matches)]
+        np.testing.assert_allclose(rows["best_right"], best, rtol=1e-3, atol=1e-3)
         same = [(rows[f"rank_{d}"].to_numpy() == run.ranks[d]).mean() for d in ("i2t", "t2i")]
         assert np.mean(same) >= 0.8  # a near-tie may turn by rounding
 

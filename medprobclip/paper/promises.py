@@ -1,0 +1,97 @@
+"""What the figures of promises say, in sentences made by their numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+import pandas as pd
+
+from medprobclip.data.corruptions import CORRUPTIONS
+from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.paper.tables.experiments import METHODS, REFERENCE
+from medprobclip.paper.tables.names import ALPHA, DELTA, LEAST, MODEL, RIGHT
+
+SEVERITIES = (1, 3, 5)
+_SHARING = {"all": "", "1": " where no other study shares the coding", "more": " where more than 20 do"}
+
+
+def kept_promises(guarantees: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
+    """Were promises kept over random splits? From `tables.guarantee_table`, two a direction, one for all."""
+    own = guarantees[guarantees["method"] == method]
+    for direction, rows in own.groupby("direction", sort=False):
+        who = f"{METHODS[method]}, {DIRECTIONS[direction]}"
+        of_all = (rows["what"] == "coverage") & (rows["grouped"] == "all") & np.isclose(rows["level"], ALPHA)
+        told = "; ".join(
+            f"{RIGHT[row.right]} {_percent(row.value)} ({_percent(row.least)} to {_percent(row.most)} in "
+            f"95 % of the splits, {_percent(row.actual)} on the real tables), {row.size:.0f} answers in the "
+            "median"
+            for row in rows[of_all].itertuples()
+        )
+        promise = _percent(1 - ALPHA)
+        yield f"{who}: sets that promise a right answer to {promise} of the queries hold one for: {told}."
+        told = "; ".join(
+            f"at most {_percent(row.level)} in {_percent(1 - row.none)} of the splits "
+            f"({_percent(row.answered)} of the queries answered, the promise broken in {_percent(row.value)})"
+            for row in rows[rows["what"] == "selective"].itertuples()
+        )
+        sure = f"with {_percent(1 - DELTA)} confidence"
+        yield f"{who}: how few wrong answers could be promised {sure}: {told}."
+    if len(own):
+        yield f"{METHODS[method]}: {_counted(own)}."
+
+
+def _counted(rows: pd.DataFrame) -> str:
+    """How many promises were kept, by their mean over splits and by independent trials."""
+    more = np.where(rows["what"] == "coverage", 1, -1)  # is good
+    selective = rows["what"] == "selective"
+    short = more * (rows["promise"] - rows["value"]) > 2 * rows["error"]
+    outside = more * (np.where(more > 0, rows["low"], rows["high"]) - rows["once"]) > 0
+    return (
+        f"of {(~selective).sum()} promises of coverage, for all and by group, of few missed and of few false "
+        f"alarms, {(~short & ~selective).sum()} were kept on average over splits (within two standard "
+        f"errors); of {len(rows)} series of independent trials {(~outside).sum()} were inside their binomial "
+        "95 % interval, or better"
+    )
+
+
+def what_sets_cost(sizes: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
+    """How large are sets, and how small could they be? From `tables.size_table`, one a direction."""
+    for direction, own in sizes[sizes["method"] == method].groupby("direction", sort=False):
+        told = [_sizes(own[own["by"] == MODEL].set_index("group"))]
+        if LEAST in set(own["by"]):
+            told.append(f"a perfect reader needs {_sizes(own[own['by'] == LEAST].set_index('group'))}")
+        yield f"{METHODS[method]}, {DIRECTIONS[direction]}: answers in the median set: {'; '.join(told)}."
+
+
+def _sizes(rows: pd.DataFrame) -> str:
+    said = [f"{rows.loc[g, 'median']:.0f}{where}" for g, where in _SHARING.items() if g in rows.index]
+    return f"{', '.join(said)} ({_percent(rows.loc['all', 'coverage'])} of all hold a right one)"
+
+
+def broken_promises(table: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
+    """What faults do to the promise, before and after abstaining. From `tables.broken_promise_table`.
+
+    One a severity of `SEVERITIES`.
+    """
+    own = table[(table["method"] == method) & (table["corruption"] == "all")]
+    for row in own[own["severity"].isin(SEVERITIES)].sort_values("severity").itertuples():
+        kept = row.coverage >= row.promise
+        answered = "; every film is called strange"
+        if row.answered > 0:
+            still = row.coverage_answered >= row.promise
+            answered = (
+                f", {'and' if kept == still else 'but'} {'kept' if still else 'broken'} for the "
+                f"{_percent(row.answered)} that are not called strange ({_percent(row.coverage_answered)})"
+            )
+        yield (
+            f"{METHODS[method]}, films at severity {row.severity:g} of all {len(CORRUPTIONS)} faults: the "
+            f"promise of {_percent(row.promise)} is {'kept' if kept else 'broken'} "
+            f"({_percent(row.coverage)} of the sets hold a right report){answered}. A set without one is "
+            f"given for {_percent(row.failed)} of the films, or {_percent(row.failed_answered)} when strange "
+            "ones are not answered."
+        )
+
+
+def _percent(share: float) -> str:
+    return f"{100 * share:.0f} %"
