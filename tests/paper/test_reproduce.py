@@ -34,7 +34,7 @@ def workspace(tmp_path_factory):
 def test_every_notebook_ran_and_ends_in_a_picture(workspace):
     names = {path.name for path in (ROOT / "notebooks").glob("*.ipynb")}
     assert {path.name for path in workspace.notebooks.glob("*.ipynb")} == names
-    assert len(names) == 7
+    assert len(names) == 8
     for name in names:
         cells = [c for c in nbformat.read(workspace.notebooks / name, 4).cells if c.cell_type == "code"]
         assert all(cell.execution_count for cell in cells)
