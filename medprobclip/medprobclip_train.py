@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import sys
-import tempfile
-import traceback
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
@@ -13,10 +11,9 @@ from pathlib import Path
 from medprobclip.ranges import refuse_out_of_range
 from medprobclip.settings import OBJECTIVES
 from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags, print_anywhere
+from medprobclip.support.foreseen import one_line_errors
 from medprobclip.training.profiles import PROFILES, Profile, get_profile
 
-# Errors whose message says all, by name: importing their types takes seconds in which Ctrl-C must work.
-FORESEEN = ("StudyTableError", "ImageError", "TrainingError", "NotReadyError", "LockedError")
 PARTS = ("encoders", "training", "objective", "augmentation")  # of a profile: a flag for each of their fields
 
 
@@ -120,18 +117,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
     print_anywhere()
     published = "python medprobclip/medprobclip_train.py"
     tables, profile = parse(sys.argv[1:], published) if arguments is None else parse(arguments)
-    try:
+    with one_line_errors("Stopped. The same command goes on after the last finished epoch, if there is one."):
         run(tables, profile)
-    except OSError as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("Stopped. The same command goes on after the last finished epoch, if there is one.")
-    except Exception as error:
-        if type(error).__name__ in FORESEEN:
-            sys.exit(f"{type(error).__name__}: {error}")
-        trace = Path(tempfile.mkdtemp(prefix="medprobclip-")) / "error.txt"  # `out` may be what is wrong
-        trace.write_text(traceback.format_exc(), encoding="utf-8")
-        sys.exit(f"{type(error).__name__}: {error}\nNot foreseen. Where it came from is in {trace}.")
 
 
 def run(tables: Tables, profile: Profile) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -30,24 +29,19 @@ def parser() -> ArgumentParser:
 
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
-    from medprobclip.data.csv_files import StudyTableError
-    from medprobclip.data.grey import ImageError
-    from medprobclip.data.notices import table_notices
-    from medprobclip.data.studies import read_studies
-    from medprobclip.support.locks import LockedError, locked_folder
-    from medprobclip.training.calibrating import FILE, calibrate_run, calibration_summary, few_studies
-    from medprobclip.training.claims import require_finished
-    from medprobclip.training.loop import TrainingError
+    from medprobclip.support.foreseen import one_line_errors
 
-    try:
+    with one_line_errors("\nStopped. The same command starts again."):
+        from medprobclip.data.notices import table_notices
+        from medprobclip.data.studies import read_studies
+        from medprobclip.support.locks import locked_folder
+        from medprobclip.training.calibrating import FILE, calibrate_run, calibration_summary, few_studies
+        from medprobclip.training.claims import require_finished
+
         require_finished(chosen.run)  # a lock would make the folder
         with locked_folder(chosen.run):
             notices = table_notices(read_studies(chosen.csv))
             record = calibrate_run(chosen.run, chosen.csv)
-    except (StudyTableError, ImageError, TrainingError, LockedError, OSError) as error:
-        sys.exit(f"{type(error).__name__}: {error}")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command starts again.")
     for notice in [*notices, *few_studies(record["gallery"])]:
         print(f"{chosen.csv.stem}: {notice}")
     print(calibration_summary(record))
