@@ -12,11 +12,12 @@ export PYTHONDONTWRITEBYTECODE :=
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
-.PHONY: help run test figures figures-full encoder lint clean
+.PHONY: help run lab test figures figures-full encoder lint clean
 .DEFAULT_GOAL := help
 
 help:
 	@echo "make run          the whole path on the demo corpus: data, training, evaluation (PROFILE=smoke: quick)"
+	@echo "make lab          JupyterLab in this folder, with the first notebook open"
 	@echo "make test         the tests, notebooks included (six minutes on two cores)"
 	@echo "make figures      seven methods, every table and figure of the paper, and a report (about 35 minutes)"
 	@echo "make figures-full the same with two more seeds and the ablation (about two hours more)"
@@ -45,6 +46,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 
 run: $(INSTALLED)
 	@$(BIN)/medprobclip run --profile $(PROFILE) --objective $(OBJECTIVE)
+
+lab: $(INSTALLED)
+	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_gaussian_embeddings.ipynb
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

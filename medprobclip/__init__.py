@@ -19,7 +19,7 @@ Read in this order, each package from the ones above it only (a test asserts it)
     evaluation/           pure functions of scores and embeddings
     training/             configuration -> run folder
     retriever/            ask a trained run: ranked answers, promises, when not to answer
-    workbench/            the notebooks: where things lie, headless runs, one page to send
+    workbench/            the notebooks: where things lie, sliders, lessons, headless runs, one page to send
     paper/                tables and figures of the paper
     medprobclip_train.py  the published command
     commands/             what `medprobclip COMMAND` runs

@@ -17,7 +17,7 @@ from medprobclip.workbench.report import write_report
 from medprobclip.workbench.workspace import NotebookParameters, Workspace
 
 # Notebooks around the training of the baselines.
-BEFORE, AFTER = ("01", "02", "03"), ("04", "05", "06", "07", "08")
+BEFORE, AFTER = ("00", "01", "02", "03"), ("04", "05", "06", "07", "08")
 REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
 
 

@@ -1,7 +1,11 @@
-"""The notebooks: where things lie, headless runs, one page to send.
+"""The notebooks: where things lie, pictures that move, exercises, headless runs, one page to send.
 
 Each imports only from those above it:
 
+    style.py       the look of every picture
+    widgets.py     a function state -> Figure as a grid of states and under sliders
+    lessons/       pictures and toy trainings of notebook 00
+    checks.py      exercises: an answer -> right, or a hint
     workspace.py   where corpus, runs and figures lie
     headless.py    the notebooks without a browser
     report.py      executed notebooks -> one page of HTML

@@ -6,6 +6,7 @@ import signal
 import sys
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 
 import papermill
 from nbclient.exceptions import DeadKernelError
@@ -46,7 +47,7 @@ def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) ->
         papermill.execute_notebook(
             workspace.root / "notebooks" / name,
             workspace.notebooks / name,
-            parameters=parameters.as_dict(),
+            parameters=parameters.as_dict() | _without_sliders(workspace.root / "notebooks" / name),
             kernel_name="python3",  # of this very environment, whatever the notebook was saved under
             language="python",
             progress_bar=False,
@@ -57,6 +58,11 @@ def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) ->
         )
         print(f"[{number}/{len(names)}] {name}: {time.perf_counter() - started:.0f} s", flush=True)
     return workspace
+
+
+def _without_sliders(notebook: Path) -> dict[str, bool]:
+    """`interactive=False` for a notebook that has this parameter: nobody is there to move anything."""
+    return {"interactive": False} if "interactive = True" in notebook.read_text(encoding="utf-8") else {}
 
 
 def guarded(work: Callable[[], None]) -> None:

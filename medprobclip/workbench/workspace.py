@@ -8,8 +8,8 @@ from pathlib import Path
 from medprobclip.training.profiles import Profile, get_profile
 
 ROOT = Path(__file__).resolve().parents[2]  # the repository
-# Notebooks: data, model, training, retrieval, uncertainty, questions.
-WALK = ("01", "02", "03", "04", "05", "06")
+# Notebooks: Gaussians, data, model, training, retrieval, uncertainty, questions.
+WALK = ("00", "01", "02", "03", "04", "05", "06")
 
 
 @dataclass(frozen=True)

@@ -70,6 +70,7 @@ def test_notebook_parameters_are_the_dataclass_defaults(path):
     values: dict = {}
     exec(cells[0].source, values)  # our own parameters cell
     values.pop("__builtins__")
+    assert values.pop("interactive", True) is True  # sliders for who opens it
     assert values == NotebookParameters().as_dict()
 
 

@@ -11,10 +11,10 @@ from medprobclip.workbench.headless import NoNotebookError, guarded, run_noteboo
 from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters
 
 
-def test_the_walk_goes_from_the_data_to_questions():
+def test_the_walk_goes_from_gaussians_to_questions():
     assert parser().parse_args([]).only == list(WALK)
     stems = {path.stem[:2]: path.stem[3:] for path in (ROOT / "notebooks").glob("*.ipynb")}
-    words = ("data", "model", "training", "retrieval", "uncertainty", "ask")
+    words = ("gaussian", "data", "model", "training", "retrieval", "uncertainty", "ask")
     assert all(stems[number].startswith(word) for number, word in zip(WALK, words, strict=True))
 
 
@@ -36,7 +36,7 @@ def test_the_chosen_notebooks_run_in_order(tmp_path, monkeypatch):
 
 
 def test_an_unknown_notebook_is_refused():
-    with pytest.raises(NoNotebookError, match="starts with '99'; there are 01, 02, 03"):
+    with pytest.raises(NoNotebookError, match="starts with '99'; there are 00, 01, 02"):
         run_notebooks(NotebookParameters("smoke", root=str(ROOT)), only=["01", "99"])
     with pytest.raises(SystemExit, match="starts with '99'"):  # one line, no trace
         main(["--profile", "smoke", "--only", "99"])
@@ -73,3 +73,19 @@ def test_a_notebook_runs_whatever_kernel_it_was_saved_under(tmp_path, metadata):
     workspace = run_notebooks(NotebookParameters("smoke", root=str(tmp_path)), ["01"])
     ran = json.loads((workspace.notebooks / "01_a.ipynb").read_text())
     assert ran["cells"][-1]["outputs"][0]["text"] == [f"{sys.executable}\n"]
+
+
+def test_nobody_is_asked_to_move_a_slider(tmp_path, monkeypatch):
+    """Notebooks that have sliders are told; the others know no such parameter."""
+    (tmp_path / "notebooks").mkdir()
+    for name, line in (("00_a", "interactive = True"), ("01_b", "publish = False")):
+        cell = nbformat.v4.new_code_cell(line, metadata={"tags": ["parameters"]})
+        nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "notebooks" / f"{name}.ipynb")
+    told = {}
+    monkeypatch.setattr(
+        "papermill.execute_notebook",
+        lambda source, target, parameters, **_: told.update({source.name[:2]: parameters}),
+    )
+    parameters = NotebookParameters("smoke", root=str(tmp_path))
+    run_notebooks(parameters, ["00", "01"])
+    assert told == {"00": parameters.as_dict() | {"interactive": False}, "01": parameters.as_dict()}

@@ -4,6 +4,7 @@ Each imports only from those above it:
 
     plots.py         arrays in, Axes out
     methods.py       several methods beside each other
+    idea.py          a film and its reports as points and as Gaussians
     corpus.py        figures of the corpus
     model.py         figures of one model
     retrieval.py     Table 1, many-to-many, hubs

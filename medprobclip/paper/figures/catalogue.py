@@ -24,6 +24,7 @@ from medprobclip.paper.figures.faults import (
     third_kind,
 )
 from medprobclip.paper.figures.guarantees import broken_promise, guarantees, set_sizes
+from medprobclip.paper.figures.idea import two_gaussians
 from medprobclip.paper.figures.model import (
     readability,
     scaling,
@@ -53,6 +54,10 @@ class Entry:
 
 
 _ENTRIES = (
+    Entry(
+        two_gaussians, "00_gaussian_embeddings",
+        "A film and three reports as points and as Gaussians, made up so that the two disagree",
+    ),
     Entry(
         contact_sheet, "01_data_inspection",
         "Twelve findings: the simulated patient without and with it, expert code, a sentence of the report",

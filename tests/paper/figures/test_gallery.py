@@ -110,5 +110,5 @@ def test_robustness_is_told_beside_the_faultless():
 
 
 def test_a_missing_table_is_named(tmp_path):
-    with pytest.raises(FileNotFoundError, match="contact_sheet"):
+    with pytest.raises(FileNotFoundError, match="two_gaussians"):
         gallery(tmp_path)

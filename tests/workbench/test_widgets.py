@@ -1,0 +1,121 @@
+"""One function, shown as a grid of states and under sliders."""
+
+import io
+
+import matplotlib.pyplot as plt
+import numpy as np
+import pytest
+from IPython.display import Image as Shown, Markdown
+from ipywidgets import VBox
+from PIL import Image
+
+from medprobclip.workbench import widgets
+from medprobclip.workbench.widgets import GAP, controls, explore, png, show_source, static_grid
+
+
+def grey(level: float, width: float = 1.0):
+    """A figure of one grey, 100 pixels high."""
+    return plt.figure(figsize=(width, 1), facecolor=(level,) * 3)
+
+
+@pytest.fixture(autouse=True)
+def _white(monkeypatch):
+    """`png` paints the paper white; here the paper is the picture."""
+    save = plt.Figure.savefig
+    monkeypatch.setattr(
+        plt.Figure, "savefig", lambda self, file, **look: save(self, file, **look | {"facecolor": "auto"})
+    )
+
+
+@pytest.fixture
+def displayed(monkeypatch):
+    shown = []
+    monkeypatch.setattr(widgets, "display", shown.append)
+    return shown
+
+
+def pixels(data: bytes) -> np.ndarray:
+    return np.asarray(Image.open(io.BytesIO(data)).convert("L"))
+
+
+def test_states_stand_in_rows_from_the_top_left():
+    states = [{"level": level, "width": width} for level, width in ((0.0, 1), (0.2, 2), (0.4, 1.5))]
+    grid = pixels(static_grid(grey, states, columns=2))
+    assert grid.shape == (2 * 100 + GAP, 150 + GAP + 200)
+    assert grid[50, 50] == 0
+    assert grid[50, 150 + GAP + 100] == 51
+    assert grid[150, 50] == 102
+    assert grid[150, 150 + GAP + 100] == grid[50, 150 + GAP // 2] == 255  # nothing there
+
+
+def test_fewer_states_than_columns_make_one_row():
+    assert pixels(static_grid(grey, [{"level": 0.0}], columns=3)).shape == (100, 100)
+
+
+def test_a_grid_without_a_state_is_refused():
+    with pytest.raises(ValueError, match="at least one state"):
+        static_grid(grey, [])
+
+
+def test_no_figure_stays_open():
+    before = plt.get_fignums()
+    png(grey(0.5))
+    assert plt.get_fignums() == before
+
+
+def test_headless_shows_the_grid_alone(displayed):
+    explore(grey, [{"level": 0.4}], False, level=[0.0, 0.4])
+    (picture,) = displayed
+    assert isinstance(picture, Shown)
+    assert pixels(picture.data)[50, 50] == 102
+
+
+def test_with_a_reader_sliders_follow_that_start_at_the_first_state(displayed):
+    explore(
+        grey, [{"level": 0.4, "width": 1}, {"level": 0.0, "width": 1}], True, level=[0.0, 0.4], width=[1, 2]
+    )
+    picture, moved = displayed
+    assert isinstance(picture, Shown)
+    assert isinstance(moved, VBox)
+    sliders, image, _ = moved.children
+    assert [slider.value for slider in sliders.children] == [0.4, 1]
+    assert pixels(image.value)[50, 50] == 102
+    sliders.children[0].value = 0.0
+    assert pixels(image.value)[50, 50] == 0
+    sliders.children[1].value = 2
+    assert pixels(image.value).shape == (100, 200)
+
+
+def test_a_slider_may_have_any_name(displayed):
+    """Also that of an argument of `explore` and `controls`."""
+
+    def draw(start, draw, states):
+        return grey(start + draw + states)
+
+    explore(draw, [{"start": 0.2, "draw": 0.0, "states": 0.2}], True, start=[0.2], draw=[0.0], states=[0.2])
+    assert pixels(displayed[1].children[1].value)[50, 50] == 102
+
+
+@pytest.mark.parametrize("values", [{"level": [0.1, 0.2]}, {"level": []}, {"other": [0.4]}])
+def test_a_slider_without_its_start_is_refused(values, displayed):
+    with pytest.raises(ValueError, match="the slider"):
+        explore(grey, [{"level": 0.4}], True, **values)
+    assert displayed == []
+
+
+def test_names_are_read_as_words():
+    (slider,) = (
+        controls(lambda sigma_x: grey(sigma_x), {"sigma_x": 0.5}, sigma_x=[0.25, 0.5]).children[0].children
+    )
+    assert slider.description == "sigma x"
+    assert [label for label, _ in slider.options] == ["0.25", "0.5"]
+
+
+def test_source_is_shown_as_it_stands(displayed):
+    show_source(grey, pixels)
+    (shown,) = displayed
+    assert isinstance(shown, Markdown)
+    assert shown.data.startswith("```python\ndef grey(")
+    assert "    return plt.figure(figsize=(width, 1)" in shown.data
+    assert "\n\ndef pixels(" in shown.data
+    assert shown.data.endswith("\n```")
