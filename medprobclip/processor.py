@@ -148,10 +148,11 @@ class MedProbCLIPProcessor(ProcessorMixin):
                 texts, padding=True, truncation=True, return_attention_mask=True, return_tensors="pt"
             )
             batch |= {name: tokens[name] for name in ("input_ids", "attention_mask")}
-            self._warn_of_cut_texts(texts, tokens["attention_mask"].sum(1).tolist())
+            self.warn_of_cut_texts(texts, tokens["attention_mask"].sum(1).tolist())
         return BatchFeature(batch)
 
-    def _warn_of_cut_texts(self, texts: list[str], lengths: list[int]) -> None:
+    def warn_of_cut_texts(self, texts: list[str], lengths: list[int]) -> None:
+        """Warn of texts, tokenised to those lengths, of which the model sees the beginning only."""
         limit = self.tokenizer.model_max_length
         full = [text for text, length in zip(texts, lengths, strict=True) if length >= limit]
         whole = self.tokenizer(full, truncation=False, verbose=False)["input_ids"] if full else []

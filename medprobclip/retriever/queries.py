@@ -78,7 +78,9 @@ def embed_queries(
         told += strange
     if texts:
         tokenizer = processor.tokenizer
-        tokens = tokenizer([queries[place] for place in texts], truncation=True)["input_ids"]
+        words = [queries[place] for place in texts]
+        tokens = tokenizer(words, truncation=True)["input_ids"]
+        processor.warn_of_cut_texts(words, list(map(len, tokens)))
         gaussian, strange = embed_texts(model, tokens, tokenizer.pad_token_id, strangeness)
         parts.append(gaussian)
         told += [None] * len(texts) if strange is None else strange.tolist()

@@ -153,6 +153,13 @@ def test_text_that_says_nothing(ask, query):
     assert str(refused.value) == f"query 1 says nothing: '{query}'. Give some words of a report"
 
 
+def test_a_text_that_is_cut_is_told(ask, retriever):
+    limit = retriever.processor.tokenizer.model_max_length
+    with pytest.warns(UserWarning, match=f"1 of 2 texts are cut at {limit} tokens"):
+        asked = ask("opacity " * 2 * limit, "opacity")
+    assert len(asked.gaussian) == 2
+
+
 def test_bytes_that_are_no_characters(ask):
     """As a command line gives them on a machine of another encoding."""
     with pytest.raises(GalleryError, match="^query 0 is no text: it has bytes that are no characters$"):
