@@ -96,7 +96,7 @@ class Doubt:
             )
         if self.entropies is not None and self.most_entropy(config) is not None:
             said += (
-                f" Of such queries that are answered, at most {percent(config.risk)} have no right answer "
-                f"among the first {config.k} (confidence {percent(1 - config.delta)})."
+                f" Of such queries that are sure enough to be answered, at most {percent(config.risk)} have "
+                f"no right answer among the first {config.k} (confidence {percent(1 - config.delta)})."
             )
         return said

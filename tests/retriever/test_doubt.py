@@ -123,8 +123,8 @@ def test_what_is_promised(kind, words, right, asked):
         f"like {asked} (40 studies that chose nothing)."
     )
     answered = (
-        " Of such queries that are answered, at most 40% have no right answer among the first 10 "
-        "(confidence 90%)."
+        " Of such queries that are sure enough to be answered, at most 40% have no right answer among the "
+        "first 10 (confidence 90%)."
     )
     config = AnswerConfig(alpha=0.2, risk=0.4)
     assert doubt(kind, words).promise(40, config) == promise + answered * (kind != PHRASE)

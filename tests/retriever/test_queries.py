@@ -128,6 +128,7 @@ def test_what_is_a_film(tmp_path, monkeypatch):
         "X.DICOM",
         "x.dic",
         "x.ima",
+        "x.tiff",  # cannot be read, but is no words
         "effusion",
         Path("any"),
         Path(""),

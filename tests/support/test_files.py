@@ -4,8 +4,19 @@ import json
 
 import numpy as np
 import pytest
+import torch
+from safetensors.torch import save_file
 
 from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder, write_json
+
+
+def test_a_replaced_file_is_as_readable_as_a_new_one(tmp_path):
+    """safetensors writes for its owner alone."""
+    (tmp_path / "new").write_text("")
+    with replaced_file(tmp_path / "replaced") as temporary:
+        save_file({"a": torch.zeros(1)}, temporary)
+    modes = [(tmp_path / name).stat().st_mode for name in ("new", "replaced")]
+    assert modes[0] == modes[1]
 
 
 def test_a_file_is_kept_when_writing_its_successor_fails(tmp_path):
