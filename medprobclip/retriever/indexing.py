@@ -46,8 +46,8 @@ def index_table(
 
     Each is one radiograph, the frontal one where there is one, and its findings; studies without findings
     are left out, and with `progress` counted. What was appended stays when this is interrupted, and is
-    skipped the next time. Returns how many were new. Raises StudyTableError, ImageError, and GalleryError for a study
-    that is there with another report.
+    skipped the next time. Returns how many were new. Raises StudyTableError, ImageError, and GalleryError for
+    a study that is there with another report.
     """
     name, place = "studies", image_folder() / "indexed"
     if not isinstance(studies, pd.DataFrame):
