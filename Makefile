@@ -1,6 +1,6 @@
 # Everything runs in .venv, which the first target that needs it sets up. Start with: make run
 PYTHON ?= python3
-# smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (see README.md).
+# smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (docs/own_data.md).
 PROFILE ?= demo
 # medprobclip, medprobclip-soft, medprobclip-coded, medprobclip-inclusion, clip, cxr-clip or pcme++
 OBJECTIVE ?= medprobclip
@@ -17,7 +17,7 @@ INSTALLED := .venv/.installed
 
 help:
 	@echo "make run          the whole path on the demo corpus: data, training, evaluation (PROFILE=smoke: quick)"
-	@echo "make lab          JupyterLab in this folder, with the first notebook open"
+	@echo "make lab          JupyterLab with the first notebook open; where no browser opens, it prints the address"
 	@echo "make test         the tests, notebooks included (six minutes on two cores)"
 	@echo "make figures      seven methods, every table and figure of the paper, and a report (about 35 minutes)"
 	@echo "make figures-full the same with two more seeds and the ablation (about two hours more)"
@@ -47,8 +47,9 @@ $(INSTALLED): pyproject.toml constraints.txt
 run: $(INSTALLED)
 	@$(BIN)/medprobclip run --profile $(PROFILE) --objective $(OBJECTIVE)
 
+# Containers often work as root, which Jupyter refuses unless it is told.
 lab: $(INSTALLED)
-	@$(BIN)/jupyter lab --LabApp.default_url=/lab/tree/notebooks/00_gaussian_embeddings.ipynb
+	@$(BIN)/jupyter lab $$([ "$$(id -u)" != 0 ] || echo --allow-root) --LabApp.default_url=/lab/tree/notebooks/00_gaussian_embeddings.ipynb
 
 test: $(INSTALLED)
 	@$(BIN)/python -m pytest

@@ -30,6 +30,7 @@ from medprobclip.support.backbones import (
 )
 from medprobclip.support.downloads import check_downloaded
 from medprobclip.support.imports import announce_in
+from medprobclip.support.progress import without_model_bars
 from medprobclip.support.published_checkpoint import read_published
 
 
@@ -148,11 +149,13 @@ class MedProbCLIPModel(PreTrainedModel):
     ) -> MedProbCLIPModel:
         """As of every transformers model. Raises OSError for a Git LFS pointer or web page in its place."""
         check_downloaded(pretrained_model_name_or_path)
-        return super().from_pretrained(pretrained_model_name_or_path, *arguments, **settings)
+        with without_model_bars(Path(pretrained_model_name_or_path).is_dir()):
+            return super().from_pretrained(pretrained_model_name_or_path, *arguments, **settings)
 
     def save_pretrained(self, save_directory: str | Path, *arguments, **settings) -> None:
         """As of every transformers model, and loadable without `import medprobclip` (`trust_remote_code`)."""
-        super().save_pretrained(save_directory, *arguments, **settings)
+        with without_model_bars():
+            super().save_pretrained(save_directory, *arguments, **settings)
         announce_in(Path(save_directory), "config.json", {
             "AutoConfig": MedProbCLIPConfig.__name__, "AutoModel": MedProbCLIPModel.__name__,
         })  # fmt: skip

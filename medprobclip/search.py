@@ -7,11 +7,11 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.similarity import prepared
 from medprobclip.support import kernels
+from medprobclip.support.progress import progress_bar
 
 BLOCK = 2048  # gallery items scored at once: with 2,000 queries 16 MB of scores
 
@@ -52,7 +52,7 @@ def top_k(
     parts = [gallery] if isinstance(gallery, Gaussian) else list(gallery)
     queries = queries.float()
     if not len(queries):
-        return Hits(queries.mean.new_empty(0, k), torch.empty(0, k, dtype=torch.int64))
+        return Hits(queries.mean.new_empty(0, k), queries.mean.new_empty(0, k, dtype=torch.int64))
     total = sum(map(len, parts))
     if not 1 <= k <= total:
         raise ValueError(f"k = {k}, but the gallery holds {total} items")
@@ -64,7 +64,7 @@ def top_k(
     safe = in_safe_range(queries) and all(in_safe_range(block) for _, block in blocks(parts))
     how = kernels.way(len(queries) * total * queries.dim, queries.mean, safe)
     best = torch.empty(len(queries), 0, dtype=torch.int64, device=queries.mean.device)  # keys, best first
-    with tqdm(total=total, desc="searching", unit="item", disable=not progress, mininterval=0.5) as bar:
+    with progress_bar(total, "searching", "item", shown=progress) as bar:
         for start, block in blocks(parts):
             x, y = prepared(queries, block.to(queries.mean.device, torch.float32))
             scores = kernels.scores(x.mean, x.var, y.mean, y.var, safe, how)

@@ -12,6 +12,7 @@ import numpy as np
 import pandas as pd
 import pytest
 import torch
+from accelerate.state import AcceleratorState
 from hypothesis import HealthCheck, settings
 from PIL import Image
 
@@ -118,6 +119,16 @@ def compiler(monkeypatch):
     assert not fresh.unavailable
 
 
+@pytest.fixture(params=["cpu", pytest.param("cuda", marks=pytest.mark.gpu)])
+def device(request, monkeypatch):
+    """Each device in turn, for training, too: the same test proves itself on a CPU and then on a GPU."""
+    # accelerate chooses once for the whole process: it must ask again before this test, and after it.
+    monkeypatch.setenv("ACCELERATE_USE_CPU", str(request.param == "cpu").lower())
+    AcceleratorState._reset_state(True)
+    yield torch.device(request.param)
+    AcceleratorState._reset_state(True)
+
+
 @pytest.fixture(autouse=True, scope="session")
 def _own_image_cache(tmp_path_factory):
     """Keep cached test images out of the user's cache; the fetched assets stay where they are."""
@@ -137,3 +148,7 @@ def _memory_as_it_comes():
 def pytest_collection_modifyitems(items):
     """The notebooks first: they take longest, and the other files fill the other processes meanwhile."""
     items.sort(key=lambda item: item.path.name != "test_reproduce.py")
+    if not torch.cuda.is_available():
+        for item in items:
+            if item.get_closest_marker("gpu"):
+                item.add_marker(pytest.mark.skip(reason="no CUDA device; benchmarks/gpu.sh runs it on one"))

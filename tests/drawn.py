@@ -82,6 +82,12 @@ def assert_readable(figure: Figure) -> None:
         assert not a.overlaps(b), (one, other)
 
 
+def pixels_of_letters(figure: Figure, page: int = 800) -> float:
+    """How high the smallest letters are when the saved picture fills the width of a page."""
+    texts = shown(figure)
+    return min(text.get_fontsize() for text in texts) / 72 * page / figure.get_tightbbox().width
+
+
 def legend_of(figure: Figure) -> list[str]:
     """The entries of the one legend of a figure."""
     (legend,) = figure.legends

@@ -3,6 +3,7 @@
 Chromium's DevTools protocol over the websocket client that Jupyter brings: no other driver is needed.
 """
 
+import ast
 import base64
 import itertools
 import json
@@ -16,6 +17,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from urllib.request import urlopen
 
+import nbformat
 import websocket
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
@@ -89,12 +91,13 @@ class Page:
     def __init__(self, address: str) -> None:
         self.socket = websocket.create_connection(address, timeout=60, suppress_origin=True)
         self.numbers = itertools.count(1)
+        self.events = []  # what the browser tells unasked
 
     def send(self, method: str, **parameters):
         number = next(self.numbers)
         self.socket.send(json.dumps({"id": number, "method": method, "params": parameters}))
         while (answer := json.loads(self.socket.recv())).get("id") != number:
-            pass
+            self.events.append(answer)
         if "error" in answer:
             raise RuntimeError(f"{method}: {answer['error']}")
         return answer["result"]
@@ -120,7 +123,29 @@ class Page:
 
     def press(self, key: str, code: int) -> None:
         for kind in ("keyDown", "keyUp"):
-            self.send("Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code)
+            typed = {"text": "\r"} if key == "Enter" and kind == "keyDown" else {}
+            self.send(
+                "Input.dispatchKeyEvent", type=kind, key=key, code=key, windowsVirtualKeyCode=code, **typed
+            )
+
+    def write(self, text: str) -> None:
+        """Into the line that has the focus, in place of what stands there."""
+        self.ask("document.activeElement.select()")
+        self.send("Input.insertText", text=text)
+
+    def choose_file(self, button: str, path: Path) -> None:
+        """Click a button that asks for a file, and give it."""
+        self.send("Page.enable")
+        self.send("Page.setInterceptFileChooserDialog", enabled=True)
+        self.events.clear()
+        self.click(button)
+
+        def asked():
+            self.ask("0")  # events come with answers
+            return next((e for e in self.events if e.get("method") == "Page.fileChooserOpened"), None)
+
+        node = until(asked, 15, "question for a file")["params"]["backendNodeId"]
+        self.send("DOM.setFileInputFiles", files=[str(path)], backendNodeId=node)
 
     def screenshot(self, path: Path) -> None:
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -140,3 +165,108 @@ def browser(scratch: Path):
             yield page
         finally:
             page.socket.close()
+
+
+MENU = "[...document.querySelectorAll('.lm-MenuBar-itemLabel')].find(e => e.textContent == 'Run')"
+ITEM = "[...document.querySelectorAll('.lm-Menu-itemLabel')].find(e => e.textContent == 'Run All Cells')"
+PROMPTS = "[...document.querySelectorAll('.jp-CodeCell .jp-InputPrompt')]"
+LEFT = f"{PROMPTS}.filter(e => !/[0-9]/.test(e.textContent)).length"
+LOADED = "[...document.querySelectorAll('.jp-RenderedMarkdown img')].some(e => e.naturalWidth > 500)"
+IDLE = "!!document.querySelector('.jp-Notebook-ExecutionIndicator[data-status=idle]')"
+OUTPUT = ".jp-OutputArea-output[data-mime-type$="
+WRONG = f"[...document.querySelectorAll('{OUTPUT}stderr],{OUTPUT}error]')].map(e => e.innerText)"
+KINDS = {"slider": "[role=slider]", "list": ".widget-dropdown select", "line": ".widget-text input"}
+KINDS["file"] = ".widget-upload"
+CONTROLS = "[...document.querySelectorAll('{}')]".format(
+    ", ".join(f".jp-OutputArea {kind}" for kind in KINDS.values())
+)
+# What the reader sees below a control, not what the kernel says: a page's words, or a picture's pixels.
+SEEN = """(() => {
+  const box = CONTROL.closest('.widget-vbox'), page = box.querySelector('.widget-html-content');
+  if (page) return page.innerText;
+  const image = box.querySelector('img.jupyter-widgets');
+  if (!image || !image.complete || !image.naturalWidth) return '';
+  const canvas = Object.assign(document.createElement('canvas'),
+    {width: image.naturalWidth, height: image.naturalHeight});
+  canvas.getContext('2d').drawImage(image, 0, 0);
+  return canvas.toDataURL();
+})()"""
+KEYS = {"ArrowLeft": 37, "ArrowRight": 39, "ArrowUp": 38, "ArrowDown": 40, "Enter": 13}
+
+
+def moved_names(cells: list[str]) -> list[str]:
+    """All that the code of a notebook asks for to be moved, in order: the names given to `explore`."""
+    calls = [node for code in cells for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Call)]
+    return [word.arg for call in calls if ast.unparse(call.func) == "explore" for word in call.keywords]
+
+
+def looks_at(folder: Path, notebook: str) -> Path:
+    """Where the screenshots of a notebook go."""
+    return Path(os.environ.get("MEDPROBCLIP_SCREENSHOTS", folder / "screenshots")) / notebook
+
+
+def move_everything(
+    root: Path, name: str, scratch: Path, looks: Path, written: str = "", film: Path | None = None
+) -> list[str]:
+    """Open a notebook of `root`, run it from the menu, and move all that can be moved, as a reader does.
+
+    Asserts that each move changes what is seen below it and that nothing red appears. Lines of text get
+    `written`, uploads `film`. Screenshots go to `looks`. Returns the kinds of what was moved, in order.
+    """
+    cells = [c.source for c in nbformat.read(root / "notebooks" / name, 4).cells if c.cell_type == "code"]
+    names, kinds = moved_names(cells), []
+    with jupyter_lab(root, scratch) as lab, browser(scratch / "chromium") as page:
+        page.send("Page.navigate", url=lab.format(f"notebooks/{name}"))
+        page.wait(f"{PROMPTS}.length == {len(cells)}", 60)
+        page.wait(LOADED)  # the committed picture, before anything runs
+        page.wait(IDLE, 60)
+        page.screenshot(looks / "opened.png")
+        run_all(page)
+        page.wait(f"{LEFT} == 0 || {WRONG}.length > 0", 180)
+        assert page.ask(WRONG) == []
+        assert page.ask(f"{CONTROLS}.length") == len(names) > 0
+        for i, what in enumerate(names):
+            control = f"{CONTROLS}[{i}]"
+            kinds.append(next(k for k, css in KINDS.items() if page.ask(f"{control}.matches('{css}')")))
+            page.ask(f"{control}.scrollIntoView({{block: 'center'}})")
+            seen = SEEN.replace("CONTROL", control)
+            before = page.wait(seen)
+            move(page, control, kinds[-1], written, film)
+            page.wait(f"(now => now && now != {json.dumps(before)})({seen})", 15)
+            page.ask(f"{control}.scrollIntoView({{block: 'start'}})")
+            page.screenshot(looks / f"{i:02d}-{kinds[-1]}-{what}.png")
+        assert page.ask(WRONG) == []
+    return kinds
+
+
+def run_all(page: Page) -> None:
+    """From the menu; once more where a busy machine lost it: a kernel may be idle before it listens."""
+    for _ in range(3):
+        page.click(MENU)
+        page.click(ITEM)
+        try:
+            return page.wait(f"{PROMPTS}.some(e => /[*0-9]/.test(e.textContent))", 10)
+        except TimeoutError:
+            continue
+    raise TimeoutError("no cell runs")
+
+
+def move(page: Page, control: str, kind: str, written: str, film: Path | None) -> None:
+    """One step of a slider or a list, a text with Enter, or a file."""
+    if kind == "file":
+        page.choose_file(control, film)
+        return
+    if kind == "list":  # opened by the mouse: the closed one leaves the arrows to JupyterLab
+        last = page.ask(f"{control}.selectedIndex == {control}.length - 1")
+        page.click(control)
+        page.press(key := "ArrowUp" if last else "ArrowDown", KEYS[key])
+        page.press("Enter", KEYS["Enter"])
+        return
+    page.ask(f"{control}.focus()")
+    if kind == "line":
+        page.write(written)
+        page.press("Enter", KEYS["Enter"])
+        return
+    number, top = (page.ask(f"{control}.getAttribute('aria-value{end}')") for end in ("now", "max"))
+    key = "ArrowLeft" if float(number) == float(top) else "ArrowRight"  # no further than its end
+    page.press(key, KEYS[key])

@@ -5,10 +5,11 @@ from __future__ import annotations
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 
 from medprobclip.support.flags import HelpWithDefaults
 from medprobclip.training.profiles import PROFILES
-from medprobclip.workbench.workspace import ROOT, NotebookParameters
+from medprobclip.workbench.workspace import ROOT, NotebookParameters, Workspace
 
 
 def parser() -> ArgumentParser:
@@ -28,6 +29,23 @@ def parser() -> ArgumentParser:
     return command
 
 
+def last_words(workspace: Workspace, here: Path) -> str:
+    """What it ends with: what was found, and where things lie (seen from the folder `here`)."""
+    from medprobclip.paper.findings.readme import for_a_terminal, what_was_found
+
+    figures, report = (
+        path.relative_to(here) if path.is_relative_to(here) else path
+        for path in (workspace.figures, workspace.report)
+    )
+    smoke = " (smoke: its numbers mean nothing)" if workspace.profile.name == "smoke" else ""
+    return (
+        f"What was found{smoke}\n{for_a_terminal(what_was_found(workspace.figures))}\nDone. Look at\n"
+        f"  {figures}/   every figure and table, with its numbers as CSV\n"
+        f"  {report}   the page to send to a colleague\n"
+        f"  {report.with_name('course.html')}   the notebooks as one page, to hand out"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     from medprobclip.data.assets import AssetError
@@ -42,7 +60,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
             workspace = reproduce(parameters, chosen.full)
         except (TrainingError, AssetError) as error:
             sys.exit(f"\n{error}")
-        print(f"\nDone. Look at\n  {workspace.figures}/   every figure and table, with its numbers as CSV")
-        print(f"  {workspace.report}   the page to send to a colleague")
+        print(f"\n{last_words(workspace, Path.cwd())}")
 
     guarded(work)

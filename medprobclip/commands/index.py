@@ -38,13 +38,9 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from medprobclip.support.foreseen import one_line_errors
 
     with one_line_errors("Stopped. What was indexed is kept; the same command goes on."):
-        from transformers.utils.logging import disable_progress_bar
-
         from medprobclip.retriever.gallery import WAIT, GalleryError
         from medprobclip.retriever.retriever import UNFINISHED, WEIGHTS, Retriever
         from medprobclip.support.locks import locked_folder
-
-        disable_progress_bar()  # of a model that loads in a moment
 
         whole = (chosen.out / WEIGHTS).exists() and not (chosen.out / UNFINISHED).exists()
         if not whole and chosen.run is None:

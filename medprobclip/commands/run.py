@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from pathlib import Path
 
 from medprobclip.settings import OBJECTIVES
 from medprobclip.support.flags import HelpWithDefaults
 from medprobclip.training.profiles import PROFILES
-from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters
+from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters, Workspace
 
 
 def parser() -> ArgumentParser:
@@ -32,6 +33,27 @@ def parser() -> ArgumentParser:
     return command
 
 
+def last_words(workspace: Workspace, only: Sequence[str], here: Path) -> str:
+    """What a run ends with: what was found, where things lie (seen from the folder `here`), what is next."""
+    from medprobclip.paper.figures.catalogue import FIGURES
+    from medprobclip.paper.findings.readme import for_a_terminal, what_was_found
+
+    made = {name for name, entry in FIGURES.items() if entry.maker.startswith(tuple(only))}
+    found = for_a_terminal(what_was_found(workspace.figures, made))
+    smoke = " (smoke: its numbers mean nothing)" if workspace.profile.name == "smoke" else ""
+    figures, notebooks, run = (
+        path.relative_to(here) if path.is_relative_to(here) else path
+        for path in (workspace.figures, workspace.notebooks, workspace.run)
+    )
+    return (
+        (f"What was found{smoke}\n{found}\n" if found else "") + "Done. Look at\n"
+        f"  {figures}/   figures, each with its numbers as CSV\n"
+        f"  {notebooks}/   the executed notebooks\n"
+        f"  {run}/   checkpoint, metrics.json, embeddings, TensorBoard logs\n"
+        "Next: make lab (step through it), make figures (with the other methods)"
+    )
+
+
 def main(arguments: Sequence[str] | None = None) -> None:
     chosen = parser().parse_args(arguments)
     from medprobclip.workbench.headless import guarded, run_notebooks
@@ -40,8 +62,6 @@ def main(arguments: Sequence[str] | None = None) -> None:
         workspace = run_notebooks(
             NotebookParameters(chosen.profile, chosen.objective, str(ROOT)), chosen.only
         )
-        print(f"\nDone. Look at\n  {workspace.figures}/   figures, each with its numbers as CSV")
-        print(f"  {workspace.notebooks}/   the executed notebooks")
-        print(f"  {workspace.run}/   checkpoint, metrics.json, embeddings, TensorBoard logs")
+        print(f"\n{last_words(workspace, chosen.only, Path.cwd())}")
 
     guarded(work)

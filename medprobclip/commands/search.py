@@ -6,6 +6,7 @@ import json
 import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
+from contextlib import redirect_stdout
 from pathlib import Path
 
 from medprobclip.retriever.settings import AnswerConfig
@@ -45,17 +46,15 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from medprobclip.support.foreseen import one_line_errors
 
     with one_line_errors("Stopped."):
-        from transformers.utils.logging import disable_progress_bar
-
         from medprobclip.retriever.gallery import GalleryError
         from medprobclip.retriever.queries import is_film
         from medprobclip.retriever.retriever import Retriever
 
-        disable_progress_bar()  # of a model that loads in a moment
         if chosen.image is None and is_film(chosen.text):
             raise GalleryError(f"--text {chosen.text} names a file: ask by --image, or in more words")
-        retriever = Retriever.load(chosen.index, config)
-        k = None if chosen.k == AnswerConfig.k else chosen.k
-        answers = retriever.search(chosen.text if chosen.image is None else chosen.image, k)
+        with redirect_stdout(sys.stderr):  # stdout is for the answers alone
+            retriever = Retriever.load(chosen.index, config)
+            k = None if chosen.k == AnswerConfig.k else chosen.k
+            answers = retriever.search(chosen.text if chosen.image is None else chosen.image, k)
         print(json.dumps(answers.to_dict(), indent=2) if chosen.json else answers)
     sys.exit(ABSTAINED if answers.abstain else 0)

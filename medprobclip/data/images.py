@@ -12,11 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from tqdm import tqdm
 
 from medprobclip.data.grey import SLIVER, ImageError, used_levels
 from medprobclip.data.radiographs import READER, read_image, resize_square
 from medprobclip.support.files import replaced_file, writable_folder
+from medprobclip.support.progress import progress_bar
 
 _SHARD_ROWS = 512  # images per cache file: what an interruption can cost, and 25 MB at 224 px
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock
@@ -95,7 +95,7 @@ def cache_images(
     the images' path and the state of their files (`file_state`). An image is read again only when that has
     changed, or when the reading code has (`radiographs.READER`). Files are complete or absent, so an
     interrupted call loses at most one file's work and several processes may call at once. Decoding runs in
-    threads; a progress bar shows after 2 s. Images that use hardly any grey levels are counted in a warning.
+    threads, under a progress bar. Images that use hardly any grey levels are counted in a warning.
 
     Raises ImageError that counts all unreadable images and names the first few; with a dict `refused`, they
     are put there instead, path -> reason, and are not in the cache. Nothing is replaced by black. The
@@ -129,7 +129,7 @@ def cache_images(
 
     pool = ThreadPoolExecutor(_THREADS)
     try:
-        with tqdm(total=len(todo), desc="Reading images", unit="image", delay=2) as bar:
+        with progress_bar(len(todo), "reading films", "film") as bar:
             for start in range(0, len(todo), _SHARD_ROWS):
                 images: list[np.ndarray] = []
                 index: list[tuple] = []

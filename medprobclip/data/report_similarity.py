@@ -10,9 +10,9 @@ import numpy as np
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
-from tqdm import tqdm
 
 from medprobclip.support.precision import autocast
+from medprobclip.support.progress import with_progress
 
 if TYPE_CHECKING:
     from scipy.sparse import csr_matrix
@@ -69,7 +69,7 @@ def encoded(
     text_model.eval()
     order = np.argsort([len(report) for report in reports], kind="stable")
     parts = []
-    for start in tqdm(range(0, len(order), batch_size), "report features", unit="batch"):
+    for start in with_progress(range(0, len(order), batch_size), "report features", "batch"):
         texts = [reports[row] for row in order[start : start + batch_size]]
         tokens = tokenizer(
             texts, padding=True, truncation=True, return_attention_mask=True, return_tensors="pt"

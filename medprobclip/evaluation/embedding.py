@@ -13,7 +13,6 @@ import torch
 from safetensors import safe_open
 from safetensors.torch import save_file
 from torch import Tensor
-from tqdm import tqdm
 
 from medprobclip.data.augment import normalise, to_float
 from medprobclip.data.dataset import SECTIONS, StudyDataset, Texts, padded
@@ -22,6 +21,7 @@ from medprobclip.model import MedProbCLIPModel
 from medprobclip.strangeness import FeatureDensity, Strangeness
 from medprobclip.support.files import replaced_file
 from medprobclip.support.precision import autocast
+from medprobclip.support.progress import with_progress
 
 EVALUATION_SECTION = "findings"  # the one section that stands for a study's report in every evaluation
 
@@ -160,7 +160,7 @@ def embed(
     size = batch_size or default_batch(model)
     images = []
     with evaluating(model):
-        for start in tqdm(range(0, len(dataset), size), "embedding", unit="batch", disable=not progress):
+        for start in with_progress(range(0, len(dataset), size), "embedding", "batch", shown=progress):
             rows = np.arange(start, min(start + size, len(dataset)))
             images.append(_image(model, dataset.reference_images(rows), strangeness))
         pad = dataset.tokenizer.pad_token_id
@@ -182,7 +182,7 @@ def fit_strangeness(model: MedProbCLIPModel, dataset: StudyDataset, progress: bo
     texts = sorted((ids for section in SECTIONS for ids in dataset.tokens[section]), key=len)
 
     def images() -> Iterator[Tensor]:
-        for start in tqdm(range(0, len(paths), size), "training films", unit="batch", disable=not progress):
+        for start in with_progress(range(0, len(paths), size), "training films", "batch", shown=progress):
             pixels = torch.from_numpy(dataset.images.rows(paths[start : start + size]))
             yield model.encode_image_and_inner(prepare_images(pixels, model))[1]
 

@@ -115,6 +115,36 @@ def partial_rank_correlation(
     return float(own[0]), *_bounds(_partial(_drawn_ranks(columns, rows)), bootstrap)
 
 
+def correlation_change(
+    x: np.ndarray, y: np.ndarray, kept: np.ndarray, bootstrap: BootstrapConfig | None = None
+) -> tuple[float, float, float]:
+    """How Spearman's ρ of x and y `[N]` changes when only some pairs are kept: change, low, high.
+
+    ρ of the pairs where `kept`, bool `[N]`, less ρ of all N. Both are taken of the same drawn pairs (the
+    draws of `rank_correlation`), since the kept are a part of all; draws in which one of them is not defined
+    are left out. NaN where that holds of the pairs themselves. Raises ValueError as
+    `partial_rank_correlation`, and when `kept` has another shape.
+    """
+    bootstrap = bootstrap or BootstrapConfig()
+    x, y, kept = np.asarray(x, dtype=float), np.asarray(y, dtype=float), np.asarray(kept, dtype=bool)
+    rank_correlation(x, y, BootstrapConfig(resamples=1))  # checks
+    if kept.shape != x.shape:
+        raise ValueError(f"kept {kept.shape} needs the shape of x, {x.shape}")
+    columns = np.column_stack([x, y])
+
+    def change(rows: np.ndarray) -> np.ndarray:
+        parts = [_of_these(columns[own[kept[own]]]) for own in rows]  # of as many pairs as were drawn
+        return np.array(parts) - _partial(_drawn_ranks(columns, rows))
+
+    rows = np.random.default_rng(bootstrap.seed).integers(0, len(x), (bootstrap.resamples, len(x)))
+    return float(change(np.arange(len(x))[None])[0]), *_bounds(change(rows), bootstrap)
+
+
+def _of_these(pairs: np.ndarray) -> float:
+    """Spearman's ρ of `[n, 2]`; NaN of fewer than two."""
+    return float(_partial(rankdata(pairs, axis=0).T[None])[0]) if len(pairs) > 1 else np.nan
+
+
 def severity_correlation(
     values: np.ndarray, bootstrap: BootstrapConfig | None = None
 ) -> tuple[float, float, float]:

@@ -12,13 +12,13 @@ from pathlib import Path
 import pandas as pd
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.search import BLOCK, top_k
 from medprobclip.settings import ScalingConfig
 from medprobclip.similarity import TILE_ELEMENTS, cosine, expected_likelihood
 from medprobclip.support import kernels
+from medprobclip.support.progress import with_progress
 
 TEMPORARIES = 4  # tensors [N, M, D] that `broadcast` holds at its peak: s, gap² / s, log s and their sum
 
@@ -147,18 +147,14 @@ def scaling_table(config: ScalingConfig | None = None, methods: Iterable[str] | 
     rows = []
     queries = draw(config.queries, config.dim, seed=0)
     chosen = list(methods or calls)
-    bar = tqdm(total=len(chosen) * len(config.galleries), desc="measuring", unit="size")
-    for size in config.galleries:
+    for size in with_progress(config.galleries, "measuring time and memory", "gallery size"):
         gallery = draw(size, config.dim, seed=1)
         elements = config.queries * size * config.dim
         how = kernels.way(elements, queries.mean, safe=True)
         for name in chosen:
-            bar.set_postfix_str(f"{name}, {size:,} items")
             if name != "broadcast" or TEMPORARIES * elements * 4e-6 <= config.most_mb:
                 cost = measure(lambda call=calls[name], y=gallery: call(queries, y))
                 compiled = name in ("tiles", "search") and how != "eager"
                 rows.append({"method": name, "gallery": size, "queries": len(queries), "dim": config.dim,
                              "compiled": compiled, **asdict(cost)})  # fmt: skip
-            bar.update()
-    bar.close()
     return pd.DataFrame(rows)

@@ -3,9 +3,11 @@
 Each imports only from those above it:
 
     tables/            which runs there are, and what is computed from them
-    promises.py        what the figures of promises say, in computed sentences
-    verdicts.py        what the figures of doubt say, in computed sentences
+    findings/          tables -> what they show, in computed sentences
     figures/           tables -> pictures -> figures/README.md
     chest_encoder.py   the chest encoder: rendered, taught, examined; a command
+    course.py          the course in tables: notebooks, and figures for slides
+    pages.py           figures/README.md, and what the other pages say of figures and notebooks
+    opening.py         the first screen of the report: what was found, and a film
     reproduce.py       everything of the paper, a command
 """

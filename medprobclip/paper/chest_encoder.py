@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from medprobclip.data.radiographs import read_image
 from medprobclip.evaluation.discrimination import auroc, auroc_interval
@@ -28,6 +27,7 @@ from medprobclip.simulator.projection import VIEWS
 from medprobclip.simulator.school import KINDS, invent_patients, make_lessons, split_patients
 from medprobclip.simulator.simulate import SIMULATOR_VERSION, SimulationConfig
 from medprobclip.support.files import replaced_file, write_json
+from medprobclip.support.progress import with_progress
 from medprobclip.training.encoders import SMALL_VISION
 from medprobclip.training.schooling import measurable, predict, save_encoder, school
 
@@ -157,5 +157,5 @@ def readability_table(
 
 def read_pictures(folder: Path, study_ids: Iterable[str]) -> np.ndarray:
     """PA and lateral radiographs of the studies in a corpus folder: uint8 `[N, 2, S, S]`."""
-    bar = tqdm(list(study_ids), "reading radiographs", unit="study", delay=2)
+    bar = with_progress(list(study_ids), "reading radiographs", "study")
     return np.stack([[read_image(path) for path in image_paths(folder, study_id)] for study_id in bar])

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import time
-from pathlib import Path
 
-from medprobclip.paper.figures.gallery import gallery
+from medprobclip.paper.opening import conclusion, example_film
+from medprobclip.paper.pages import write_handout, write_pages
 from medprobclip.paper.tables.experiments import comparison
-from medprobclip.paper.verdicts import all_verdicts, with_verdicts
-from medprobclip.support.files import replaced_file
 from medprobclip.support.packaged import PACKAGED
 from medprobclip.training.claims import is_finished
 from medprobclip.training.runs import train_run
@@ -23,6 +21,8 @@ REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
 
 def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     """Train what is missing, run all notebooks, and write the report `runs/<profile>/report/index.html`.
+
+    Beside it the course as one page to hand out, `course.html`.
 
     Seven methods on one seed, and the reference with spoilt views; with `full` all of `comparison`. Finished
     runs are reused, interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report`
@@ -46,23 +46,18 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
     notebooks = [path for path in sorted(workspace.notebooks.glob("*.ipynb")) if path.name[:2] in REPORTED]
     write_report(
         notebooks, workspace.report, "MedProbCLIP: retrieval and doubt",
+        "Which report belongs to a film, and when a model had better not say: films and reports become "
+        "Gaussians. Research software, not a medical device: nothing here may guide the care of a patient, "
+        "and no number says how the method does on real radiographs.",
+        conclusion(workspace.figures), example_film(corpus / "test.csv"),
         f"Profile {workspace.profile.name}: real OpenI reports, radiographs simulated from one chest CT "
-        f"according to each report's expert codes. {_start(workspace)} Research software, not a medical "
-        "device: nothing here may guide the care of a patient, and no number says how the method does on "
-        "real radiographs.",
+        f"according to each report's expert codes. {_start(workspace)}",
+        workspace.figures,
     )  # fmt: skip
+    write_handout(workspace)
     if parameters.publish:
-        with replaced_file(workspace.figures / "README.md") as temporary:
-            temporary.write_text(gallery(workspace.figures), encoding="utf-8")
-        write_verdicts(workspace.root / "README.md", workspace.figures)
+        write_pages(workspace.root)
     return workspace
-
-
-def write_verdicts(readme: Path, figures: Path) -> None:
-    """Put what the figures say of doubt into its place in the README."""
-    text = with_verdicts(readme.read_text(encoding="utf-8"), all_verdicts(figures))
-    with replaced_file(readme) as temporary:
-        temporary.write_text(text, encoding="utf-8")
 
 
 def _start(workspace: Workspace) -> str:

@@ -65,7 +65,7 @@ class Doubt:
             return f"{what} (p = {self.p_strange:.3f}, at most {config.strange_rate:g} is strange)"
         if self.entropies is None:
             return ""
-        most, fit = self.most_entropy(config), f"{self.set_size} {self.kind.answers} fit equally well"
+        most, fit = self.most_entropy(config), f"{self.set_size} {self.kind.answers} may fit"
         if self.set_size < 2:
             fit = f"no {self.kind.answers[:-1]} stands out"
         if most is None:

@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pandas as pd
 import torch
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.dataset import SECTIONS, StudyDataset
@@ -18,6 +17,7 @@ from medprobclip.data.studies import read_studies
 from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed_images, embed_texts
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.retriever.gallery import Gallery, GalleryError, Studies
+from medprobclip.support.progress import progress_bar
 from medprobclip.training.runs import image_folder, image_place
 
 PIECE = 512  # studies embedded between two looks at the disk: half a minute of the demo's model
@@ -80,7 +80,7 @@ def index_table(
         there = f", {len(ids) - len(rows)} in the index already" * (len(rows) < len(ids))
         print(f"{name}: {len(dataset)} studies{left}{there}")
     added = 0
-    with tqdm(total=len(rows), desc="indexing", unit="study", disable=not progress) as bar:
+    with progress_bar(len(rows), "indexing", "study", shown=progress) as bar:
         for start in range(0, len(rows), PIECE):
             piece = rows[start : start + PIECE]
             texts = dataset.studies[EVALUATION_SECTION].iloc[piece].tolist()

@@ -7,12 +7,12 @@ from dataclasses import dataclass
 
 import torch
 from torch import Tensor
-from tqdm import tqdm
 
 from medprobclip.gaussian import Gaussian
 from medprobclip.retriever.gallery import Gallery, GalleryError
 from medprobclip.search import block_best, from_keys
 from medprobclip.support import kernels
+from medprobclip.support.progress import progress_bar
 
 # Of a block: its numbers m·D (32 MB of means) and its scores N·m, so that memory stays flat.
 NUMBERS, SCORES = 2**23, 2**22
@@ -72,7 +72,7 @@ def scored(
     mass, weighted = torch.zeros_like(peak), torch.zeros_like(peak)
     size = max(256, min(NUMBERS // gallery.dim, SCORES // n))
     whole = kernels.part_of(n * total * gallery.dim)  # blocks are small, and many
-    with whole, tqdm(total=total, desc=progress, unit="study", disable=not progress, delay=1) as bar:
+    with whole, progress_bar(total, progress, "study", shown=bool(progress)) as bar:
         for start, block in gallery.blocks(side, size, first):
             scores = similarity(queries, block.to(device)).float()
             if not (finite := scores.isfinite()).all():

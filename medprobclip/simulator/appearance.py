@@ -12,13 +12,13 @@ from collections.abc import Iterable
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from medprobclip.data.coding import parse_code
 from medprobclip.simulator.chest.deformation import Shape
 from medprobclip.simulator.chest.preparation import load_anatomy
 from medprobclip.simulator.drawing.edits import Canvas
 from medprobclip.simulator.findings import draw_finding, find_rule, side_choices
+from medprobclip.support.progress import with_progress
 
 VOXEL_MM = 5.0  # labels are made in a coarse chest: quick, and the same for every picture size
 SEED = 20240607  # of the one drawing by which codes are compared
@@ -39,7 +39,7 @@ def appearance_labels(codes: Iterable[str]) -> dict[str, list[str]]:
     chest = load_anatomy(VOXEL_MM)
     labels: dict[str, list[str]] = {}
     names: dict[str, str] = {}  # by hash
-    for code in tqdm(distinct, "comparing codes", unit="code", leave=False, disable=len(distinct) < 200):
+    for code in with_progress(distinct, "comparing codes", "code"):
         labels[code] = []
         for sides in side_choices(code):
             canvas = Canvas(chest, Shape(), chest.attenuation.copy())

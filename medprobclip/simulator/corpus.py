@@ -13,7 +13,6 @@ from pathlib import Path
 import pandas as pd
 import torch
 from PIL import Image
-from tqdm import tqdm
 
 from medprobclip.simulator.chest.anatomy import Anatomy
 from medprobclip.simulator.chest.preparation import PREPARATION_VERSION, load_anatomy
@@ -22,6 +21,7 @@ from medprobclip.simulator.projection import VIEWS
 from medprobclip.simulator.simulate import SimulationConfig, simulate_study
 from medprobclip.simulator.truth import RenderedFinding
 from medprobclip.support.files import replaced_file
+from medprobclip.support.progress import progress_bar
 
 CHUNK = 16  # studies handed to a worker at a time
 
@@ -83,7 +83,7 @@ def simulate_corpus(
 
 
 def _render_all(todo: list, folder: Path, config: SimulationConfig, workers: int, total: int) -> None:
-    with tqdm(total=total, initial=total - len(todo), desc="simulating radiographs", unit="study") as bar:
+    with progress_bar(total, "simulating radiographs", "study", total - len(todo)) as bar:
         if workers == 1 or len(todo) <= CHUNK:
             start_worker(config, threads=None)
             for job in todo:

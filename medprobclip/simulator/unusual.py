@@ -15,13 +15,13 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from medprobclip.simulator.chest.deformation import Shape
 from medprobclip.simulator.chest.preparation import PREPARATION_VERSION, load_anatomy
 from medprobclip.simulator.corpus import available_cores, start_worker
 from medprobclip.simulator.simulate import SimulationConfig, simulate_study
 from medprobclip.support.files import replaced_file
+from medprobclip.support.progress import progress_bar
 
 CHUNK = 24  # studies handed to a worker at a time
 
@@ -118,7 +118,7 @@ def _rendered(
     chunks = [jobs[i : i + CHUNK] for i in range(0, len(jobs), CHUNK)]
     workers = min(workers or available_cores(), len(chunks))
     films: list[np.ndarray] = []
-    with tqdm(total=len(jobs), desc=UNUSUAL[name].label, unit="film") as bar:
+    with progress_bar(len(jobs), UNUSUAL[name].label, "film") as bar:
         if workers == 1:
             for chunk in chunks:
                 films += _render(name, chunk, config)

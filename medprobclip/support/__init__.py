@@ -2,6 +2,7 @@
 
 Each imports only from those above it:
 
+    progress.py               a bar where one can move, a line when long work is done
     files.py                  files and folders put in place whole or not at all
     downloads.py              files that should be something else: Git LFS pointers, web pages
     imports.py                a saved folder that says what to import to load it

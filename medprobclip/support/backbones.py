@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+from pathlib import Path
 from typing import get_args
 
 import torch
@@ -22,6 +23,7 @@ from transformers.models.auto import AutoModel, AutoTokenizer  # not by way of w
 from medprobclip.settings import TextPooling, VisionPooling
 from medprobclip.support.downloads import check_downloaded
 from medprobclip.support.packaged import PACKAGED
+from medprobclip.support.progress import without_model_bars
 
 # Checkpoints whose hub page brings its own code for what is a BERT with a head that we do not use. Their
 # weights and vocabulary load as BERT's, so that nobody's code runs.
@@ -54,9 +56,11 @@ def load_backbone(name: str, side: str) -> PreTrainedModel:
     if settings["model_type"] in _PLAIN_BERT:
         foreign = ("model_type", "auto_map", "architectures")
         config = BertConfig.from_dict({key: settings[key] for key in settings if key not in foreign})
-        model = BertModel.from_pretrained(name, config=config, dtype=torch.float32, **_NO_CODE)
+        kind, known = BertModel, {"config": config}
     else:
-        model = AutoModel.from_pretrained(name, dtype=torch.float32, **_NO_CODE)
+        kind, known = AutoModel, {}
+    with without_model_bars(Path(name).is_dir()):
+        model = kind.from_pretrained(name, dtype=torch.float32, **known, **_NO_CODE)
     if hasattr(model.config, f"{side}_config"):
         model = getattr(model, f"{side}_model")
     wanted = {"vision": "pixel_values", "text": "input_ids"}[side]

@@ -12,7 +12,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from pathlib import Path
 
-from tqdm import tqdm
+from medprobclip.support.progress import progress_bar
 
 _LISTED = 16  # files wanted of a folder, from which on it is listed
 _FOLDERS = 500  # looked at by a thread at a time
@@ -98,8 +98,10 @@ def missing_files(paths: Iterable[str]) -> set[str]:
     parts = [listed[start : start + _FOLDERS] for start in range(0, len(listed), _FOLDERS)]
     found: set[str] = set()
     with ThreadPoolExecutor(min(16, 4 * (os.cpu_count() or 1))) as pool:  # mostly waiting for the disk
-        for part in tqdm(pool.map(missing, parts), "Looking for files", len(parts), unit="part", delay=2):
-            found |= part
+        with progress_bar(len(parts), "looking for files", "part") as bar:
+            for part in pool.map(missing, parts):
+                found |= part
+                bar.update()
     return found
 
 

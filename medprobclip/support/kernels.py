@@ -115,6 +115,8 @@ def score_tile(
             mantissa = mantissa * ((bits & 0x7FFFFF) | 0x3F800000).view(torch.float32)
     if isinstance(mantissa, Tensor):
         total = total + exponent * math.log(2) + mantissa.log()
+    if axis == 0:  # eager: a reduction would add in another order by the place in the tile
+        return -0.5 * functools.reduce(torch.add, total.unbind())
     return -0.5 * total.sum(axis)
 
 
@@ -133,16 +135,19 @@ def gradient_tile(
 
 
 @functools.cache
-def unrolled(dim: int, dtype: torch.dtype, vectorised: bool) -> tuple[int, int]:
+def unrolled(dim: int, dtype: torch.dtype, compiled_for: str = "") -> tuple[int, int]:
     """(U, K) for D dimensions: how many are unrolled, and the length of the loop; U·K ≥ D.
 
     Compiled for a CPU the loop runs over whole vector registers; more unrolling means fewer logarithms (the
-    weights are measured), fewer dimensions leave no room for it.
+    weights are measured), fewer dimensions leave no room for it. On CUDA logarithms are cheap, and a compiler
+    that is given 32 dimensions at once works for half a minute and more (`benchmarks/README.md`).
     """
     if dtype == torch.float64:
         return 32, -(-dim // 32)
+    if compiled_for == "cuda":
+        return 16, -(-dim // 16)
     lanes = 1
-    if vectorised:
+    if compiled_for == "cpu":
         lanes = 16 if torch.backends.cpu.get_cpu_capability() == "AVX512" else 8
     cost = {32: 1.0, 16: 1.2, 8: 1.5}
     loops = {u: lanes * -(-dim // (u * lanes)) for u in cost}
@@ -168,7 +173,8 @@ def arranged(mean: Tensor, var: Tensor, shape: tuple[int, int], order: str) -> l
 def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: bool, how: str) -> Tensor:
     """`[N, D], [M, D] -> [N, M]`; `safe`: both `in_safe_range`; `how`: what `way` says.
 
-    With the same `safe` and `how` a pair has the same score, bit for bit, whatever stands beside it.
+    With the same `safe` and `how` a pair has the same score, bit for bit, whatever stands beside it; compiled
+    for CUDA this was seen at 512 dimensions and not with every unrolling at 128: there up to rounding.
     """
     n, m, dim, device = len(x_mean), len(y_mean), x_mean.shape[1], x_mean.device
     if how == "cpu kernel" and n and m:
@@ -179,7 +185,7 @@ def scores(x_mean: Tensor, x_var: Tensor, y_mean: Tensor, y_var: Tensor, safe: b
     product = PRODUCT[out.dtype] if safe else 1
     fast = how == "compiled" and not COMPILER.unavailable  # an earlier tile may have found that out
     what = f"scores, {dim} dimensions, {device.type}"
-    shape = unrolled(dim, out.dtype, fast and device.type == "cpu")
+    shape = unrolled(dim, out.dtype, device.type if fast else "")
     # Compiled, the inner loop runs over dimensions; in eager mode over the items, which are many.
     (x_order, y_order), axis = (("un1k", "u1nk"), 2) if fast else (("ukn1", "uk1n"), 0)
     x, y = arranged(x_mean, x_var, shape, x_order), arranged(y_mean, y_var, shape, y_order)

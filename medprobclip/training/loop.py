@@ -17,7 +17,6 @@ from accelerate.utils import set_seed
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.tensorboard import SummaryWriter
-from tqdm import tqdm
 from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
 from medprobclip.data.augment import TrainingViews, normalise
@@ -33,6 +32,7 @@ from medprobclip.settings import AugmentationConfig, ObjectiveConfig, TrainingCo
 from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder, to_json
 from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast
+from medprobclip.support.progress import progress_bar
 from medprobclip.targets import BatchTargets
 from medprobclip.training.mixing import Mix
 
@@ -159,6 +159,11 @@ def train(
                 writer.add_scalar(name.replace("val_", "validation/"), row[name], (epoch + 1) * steps)
             history.append(row)
             save_state(accelerator, out, history)
+            print(
+                f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.3f}, validation RSUM "
+                f"{row['val_rsum']:.1f}, {row['seconds']:.0f} s",
+                flush=True,
+            )
             if on_epoch:
                 on_epoch(pd.DataFrame(history))
     return pd.DataFrame(history)
@@ -223,15 +228,16 @@ class EpochLoop:
         sums: dict[str, float] = {}
         batches = dataset.batches(self.config.batch_size, self.config.seed, epoch, self.augmentation)
         name = f"epoch {epoch + 1}/{self.config.epochs}"
-        bar = tqdm(batches, name, total=steps, unit="step", mininterval=1)
-        for step, batch in enumerate(bar):
-            terms = self.step(batch)
-            if not math.isfinite(terms["loss"]):
-                raise TrainingError(f"{name}, step {step + 1}: not finite: {terms}; lower learning_rate")
-            for term, value in terms.items():
-                sums[term] = sums.get(term, 0.0) + value
-                self.writer.add_scalar(f"train/{term}", value, epoch * steps + step)
-            bar.set_postfix(loss=f"{terms['loss']:.3f}", refresh=False)
+        with progress_bar(steps, name, "step", line=False) as bar:
+            for step, batch in enumerate(batches):
+                terms = self.step(batch)
+                if not math.isfinite(terms["loss"]):
+                    raise TrainingError(f"{name}, step {step + 1}: not finite: {terms}; lower learning_rate")
+                for term, value in terms.items():
+                    sums[term] = sums.get(term, 0.0) + value
+                    self.writer.add_scalar(f"train/{term}", value, epoch * steps + step)
+                bar.set_postfix(loss=f"{terms['loss']:.3f}", refresh=False)
+                bar.update()
         return {term: total / steps for term, total in sums.items()} | {
             "learning_rate": self.schedule.get_last_lr()[0],
             "scale_a": float(self.model.similarity.a.detach()),

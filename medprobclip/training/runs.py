@@ -234,6 +234,7 @@ def embed_run(
     )
     for notice in text_notices(dataset):
         print(f"{Path(csv).stem}: {notice}")
+    model.to(Accelerator().device)
     with pinned_threads(run_threads(out)):
         embeddings = embed(model, dataset, known, progress=True)
     embeddings.save(stored, source)

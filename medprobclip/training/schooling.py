@@ -12,7 +12,6 @@ import torch
 from accelerate.utils import set_seed
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from tqdm import tqdm
 from transformers import ResNetModel, get_cosine_schedule_with_warmup
 
 from medprobclip.data.augment import TrainingViews, normalise, to_float
@@ -22,6 +21,7 @@ from medprobclip.settings import AugmentationConfig, GreyConfig
 from medprobclip.support.files import replaced_file
 from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast
+from medprobclip.support.progress import progress_bar
 from medprobclip.training.encoders import small_vision_config
 from medprobclip.training.loop import TrainingError
 
@@ -85,13 +85,15 @@ def school(
     targets = torch.from_numpy(labels).float().to(device)
     history = resume(out / "last.pt", {"model": model, "optimizer": optimizer, "schedule": schedule})
     start = len(history)
-    with tqdm(total=total, initial=start * steps, desc="naming findings", unit="step", mininterval=1) as bar:
-        for epoch in range(start, config.epochs):
-            set_seed(config.seed + epoch)  # of the augmentation: a resumed call draws the same
-            order = np.random.default_rng((config.seed, epoch)).permutation(parts["train"])
-            losses = []
-            model.train()
-            for batch in np.split(order[: steps * config.batch_size], steps):
+    for epoch in range(start, config.epochs):
+        name = f"epoch {epoch + 1}/{config.epochs}"
+        set_seed(config.seed + epoch)  # of the augmentation: a resumed call draws the same
+        order = np.random.default_rng((config.seed, epoch)).permutation(parts["train"])
+        losses = []
+        model.train()
+        batches = np.split(order[: steps * config.batch_size], steps)
+        with progress_bar(steps, f"naming findings, {name}", "step", line=False) as bar:
+            for batch in batches:
                 pixels = views(images[batch].transpose(0, 1).to(device))
                 with autocast(device):
                     logits = model(normalise(pixels, GreyConfig.mean, GreyConfig.std))
@@ -104,13 +106,13 @@ def school(
                 schedule.step()
                 losses.append(float(loss.detach()))
                 bar.update()
-            if not np.isfinite(losses).all():
-                raise TrainingError(f"epoch {epoch + 1}: the loss is not finite; lower learning_rate")
-            rows = parts["validation"]
-            score = mean_auroc(predict(model, images[rows])[:, 0], labels[rows])
-            history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "validation": score})
-            bar.set_postfix(loss=f"{history[-1]['loss']:.4f}", validation_auroc=f"{score:.3f}")
-            keep(out, {"model": model, "optimizer": optimizer, "schedule": schedule}, history)
+        if not np.isfinite(losses).all():
+            raise TrainingError(f"epoch {epoch + 1}: the loss is not finite; lower learning_rate")
+        rows = parts["validation"]
+        score = mean_auroc(predict(model, images[rows])[:, 0], labels[rows])
+        history.append({"epoch": epoch + 1, "loss": float(np.mean(losses)), "validation": score})
+        print(f"{name}: loss {history[-1]['loss']:.4f}, validation AUROC {score:.3f}", flush=True)
+        keep(out, {"model": model, "optimizer": optimizer, "schedule": schedule}, history)
     return model, pd.DataFrame(history)
 
 

@@ -4,7 +4,8 @@ Each imports only from those above it:
 
     style.py       the look of every picture
     widgets.py     a function state -> Figure as a grid of states and under sliders
-    lessons/       pictures and toy trainings of notebook 00
+    lessons/       pictures, toy trainings and tables to teach with
+    exercises/     what is right, and which hint fits, a file a notebook
     checks.py      exercises: an answer -> right, or a hint
     workspace.py   where corpus, runs and figures lie
     headless.py    the notebooks without a browser

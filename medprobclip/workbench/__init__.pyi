@@ -1,7 +1,13 @@
 # Names to take from the package itself, each loaded when it is first used.
 from . import lessons as lessons
 from .checks import check as check
-from .widgets import explore as explore, show_source as show_source
+from .widgets import (
+    Choice as Choice,
+    Typed as Typed,
+    Upload as Upload,
+    explore as explore,
+    show_source as show_source,
+)
 from .workspace import NotebookParameters as NotebookParameters, Workspace as Workspace
 
 __all__: list[str]

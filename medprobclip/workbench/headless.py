@@ -12,6 +12,7 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from medprobclip.support.progress import lent_terminal
 from medprobclip.workbench.workspace import WALK, NotebookParameters, Workspace
 
 
@@ -19,12 +20,14 @@ class NoNotebookError(ValueError):
     """What is asked for does not exist; the message says what does."""
 
 
+@lent_terminal()
 def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) -> Workspace:
     """Execute the notebooks whose names start so into `runs/<profile>/<objective>/notebooks`, in order.
 
-    Cell output streams to the terminal. Each stage (corpus, training by epochs, test scores) keeps what it
-    finished, so that a call after an interruption goes on. Raises PapermillExecutionError when a cell
-    fails, NoNotebookError when a start fits no notebook or there are none.
+    Cell output streams to the terminal, where bars move, too; a notebook keeps no bars. Each stage (corpus,
+    training by epochs, test scores) keeps what it finished, so that a call after an interruption goes on.
+    Raises PapermillExecutionError when a cell fails, NoNotebookError when a start fits no notebook or there
+    are none.
     """
     workspace = parameters.workspace()
     names = sorted(path.name for path in (workspace.root / "notebooks").glob("*.ipynb"))

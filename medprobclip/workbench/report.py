@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import base64
 import html
+import io
 import itertools
 import re
 from collections.abc import Iterator, Sequence
@@ -11,6 +13,7 @@ from pathlib import Path
 
 import nbformat
 import nh3
+import numpy as np
 from bs4 import BeautifulSoup
 from jinja2 import Environment, FileSystemLoader
 from latex2mathml.converter import convert
@@ -18,6 +21,8 @@ from mistune.toc import add_toc_hook
 from nbconvert.filters import strip_ansi
 from nbconvert.filters.markdown_mistune import IPythonRenderer, MarkdownWithMath
 from nbconvert.preprocessors import CoalesceStreamsPreprocessor
+from nbformat.v4 import new_markdown_cell, new_notebook
+from PIL import Image
 from pygments.formatters import HtmlFormatter
 
 from medprobclip.support.files import replaced_file
@@ -36,26 +41,61 @@ MATH_ATTRIBUTES = set(
     "accent columnalign display displaystyle fence form linethickness mathvariant maxsize minsize "
     "scriptlevel stretchy width".split()
 )
+COMMITTED = re.compile(r'src="\.\./figures/([\w-]+\.png)"')  # no other folder is read
+BESIDE = re.compile(r'href="([\w-]+\.(?:ipynb|md))(?:#([\w-]+))?"')  # a link to a file beside the notebook
 NUMBER = re.compile(r"[-−+]?\d[\d,.]*(e[-+]?\d+)?( ?[%×])?|nan|[–-]|", re.IGNORECASE)
 
 
-def write_report(notebooks: Sequence[Path], out: Path, title: str, introduction: str = "") -> Path:
+@dataclass(frozen=True)
+class Film:
+    """A radiograph beside the conclusion: uint8 `[H, W]`, and what is said under it."""
+
+    picture: np.ndarray
+    caption: str
+
+    @property
+    def png(self) -> str:
+        """The picture as PNG, in base64."""
+        buffer = io.BytesIO()
+        Image.fromarray(self.picture).save(buffer, "PNG")
+        return base64.b64encode(buffer.getvalue()).decode()
+
+
+def write_report(
+    notebooks: Sequence[Path],
+    out: Path,
+    title: str,
+    introduction: str = "",
+    conclusion: Sequence[str] = (),
+    film: Film | None = None,
+    note: str = "",
+    figures: Path | None = None,
+) -> Path:
     """Write the executed notebooks, in this order, as the HTML page `out`, whole or not at all.
 
-    `introduction` is Markdown and stands under the title. Code is folded; progress bars and stderr are left
-    out. The same notebooks give the same bytes. Raises ValueError when a notebook is missing, unreadable,
-    not executed or failed, or when there is none.
+    A file `*.md` among them is a part, too; links from part to part stay in the page. Under the title stand
+    `introduction`, `conclusion`, a sentence an entry, with the `film` beside it, and `note`, all of them
+    Markdown. Code is folded; progress bars and stderr are left out. `figures` is the folder that the
+    notebooks' prose means by `../figures`, by default the one there. The same notebooks give the same bytes.
+    Raises ValueError when a notebook is missing, unreadable, not executed or failed, or when there is none.
     """
     if not notebooks:
         raise ValueError("a report needs at least one executed notebook")
-    figures = itertools.count(1)
-    parts = [_Part(f"part-{i}", path, figures) for i, path in enumerate(notebooks, start=1)]
+    numbers, names = itertools.count(1), [f"part-{i}" for i, _ in enumerate(notebooks, start=1)]
+    beside = {path.name: name for path, name in zip(notebooks, names, strict=True)}
+    parts = [
+        _Part(name, path, numbers, figures or path.parent.parent / "figures", beside)
+        for name, path in zip(names, notebooks, strict=True)
+    ]
     environment = Environment(
         loader=FileSystemLoader(Path(__file__).parent), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
     page = environment.get_template("report.html.jinja").render(
         title=title,
-        introduction=_clean(_markdown("introduction").parse(introduction)[0]),
+        introduction=_prose(introduction),
+        conclusion=_prose("\n".join(f"- {sentence}" for sentence in conclusion)),
+        film=film,
+        note=_prose(note),
         parts=parts,
         highlighting=HtmlFormatter(style="friendly").get_style_defs(".highlight"),
     )
@@ -64,13 +104,19 @@ def write_report(notebooks: Sequence[Path], out: Path, title: str, introduction:
     return out
 
 
+def _prose(source: str) -> str:
+    return _clean(_markdown("opening").parse(source)[0])
+
+
 @dataclass
 class _Part:
     """A notebook as the template takes it: heading, sections for the table of contents, blocks in order."""
 
     name: str
     path: Path
-    figures: Iterator[int]
+    numbers: Iterator[int]  # of pictures
+    figures: Path
+    beside: dict[str, str]  # file -> the name of its part
     sections: list[tuple[str, str]] = field(default_factory=list)  # anchor, text
     heading: str = ""
 
@@ -107,7 +153,20 @@ class _Part:
                 self.heading = html.unescape(text)
             else:
                 self.sections.append((anchor, html.unescape(text)))
+        rendered = BESIDE.sub(self._within, COMMITTED.sub(self._inlined, rendered))
         return {"kind": "html", "html": _clean(rendered)}
+
+    def _within(self, link: re.Match) -> str:
+        """A link to another part of the page; to a file that is none, it goes."""
+        part, term = self.beside.get(link[1]), f"-{link[2]}" if link[2] else ""
+        return f'href="#{part}{term}"' if part else link[0]
+
+    def _inlined(self, source: re.Match) -> str:
+        """A picture of `../figures` as part of the page; where it is not there, its description stays."""
+        path = self.figures / source[1]
+        if not path.is_file():
+            return source[0]
+        return f'src="data:image/png;base64,{base64.b64encode(path.read_bytes()).decode()}"'
 
     def _outputs(self, cell: nbformat.NotebookNode) -> Iterator[dict[str, str]]:
         cell.outputs = [output for output in cell.outputs if not _is_progress(output)]
@@ -118,7 +177,7 @@ class _Part:
                 yield {"kind": "text", "text": strip_ansi(output.text).rstrip()}
             elif "image/png" in data:
                 where = self.sections[-1][1] if self.sections else self.heading
-                alternative = f"Figure {next(self.figures)}: {where}"
+                alternative = f"Figure {next(self.numbers)}: {where}"
                 yield {"kind": "figure", "png": "".join(data["image/png"].split()), "alt": alternative}
             elif "text/html" in data:
                 yield {"kind": "html", "html": _clean(data["text/html"])}
@@ -136,18 +195,14 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
 
 def _read_executed(path: Path) -> nbformat.NotebookNode:
     """The notebook; ValueError with the remedy when it did not run from top to bottom."""
-    command = "python -m medprobclip.workbench.headless"
-    remedy = f"Run it: {command} --only {path.stem} (and its --profile, --objective)"
+    remedy = f"Run it: medprobclip run --only {path.stem} (and its --profile, --objective)"
     if not path.is_file():
         raise ValueError(f"{path} does not exist. {remedy}")
+    if path.suffix == ".md":
+        return new_notebook(cells=[new_markdown_cell(path.read_text(encoding="utf-8"))])
     try:
         notebook = nbformat.read(path, as_version=4)
-    except (
-        ValueError,
-        TypeError,
-        AttributeError,
-        nbformat.ValidationError,
-    ) as error:
+    except (ValueError, TypeError, AttributeError, nbformat.ValidationError) as error:
         raise ValueError(f"{path} is not a notebook: {error}. {remedy}") from error
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     for error in (output for cell in cells for output in cell.outputs if output.output_type == "error"):
@@ -178,18 +233,22 @@ class _Renderer(IPythonRenderer):
         return _mathml(body, "inline")
 
     def heading(self, text: str, level: int, **attrs: str) -> str:
+        if level == 3:  # as GitHub and JupyterLab name it, behind the part's own name
+            term = re.sub(r"[^\w\- ]", "", html.unescape(text).lower()).replace(" ", "-")
+            attrs["id"] = f"{self.part}-{term}"
         return super().heading(text, min(level + 1, 6), **attrs)
 
 
 def _markdown(prefix: str) -> MarkdownWithMath:
     """A parser whose headings have the anchors `<prefix>-1`, `<prefix>-2` …, over all it is given."""
     parser = MarkdownWithMath(_Renderer(escape=False, exclude_anchor_links=True))
+    parser.renderer.part = prefix
     numbers = itertools.count(1)
     add_toc_hook(parser, max_level=2, heading_id=lambda token, index: f"{prefix}-{next(numbers)}")
     return parser
 
 
-_LEADS_TO = {"src": "data:image/", "href": ("https:", "http:", "mailto:")}  # links may leave the page
+_LEADS_TO = {"src": "data:image/", "href": ("https:", "http:", "mailto:", "#")}  # links may leave the page
 # What may stand in prose and in HTML outputs: no script, no style, nothing from elsewhere, every tag closed.
 _CLEANER = nh3.Cleaner(
     tags=nh3.ALLOWED_TAGS | MATH_TAGS,
@@ -197,7 +256,7 @@ _CLEANER = nh3.Cleaner(
     attributes={
         **nh3.ALLOWED_ATTRIBUTES,
         **dict.fromkeys(MATH_TAGS, MATH_ATTRIBUTES),
-        **dict.fromkeys(("h2", "h3"), {"id"}),
+        **dict.fromkeys(("h2", "h3", "h4"), {"id"}),
         **dict.fromkeys(("div", "span"), {"class"}),
     },
     attribute_filter=lambda tag, name, value: value if value.startswith(_LEADS_TO.get(name, "")) else None,

@@ -81,7 +81,7 @@ class Workspace:
         if self.profile.name == "paper":
             raise ValueError(
                 "the paper profile is for real radiographs: give your own study tables to "
-                "`medprobclip train` (README, 'Profiles and the data they need')"
+                "`medprobclip train` (docs/profiles.md and docs/own_data.md)"
             )
         from medprobclip.simulator.openi_sim import build_openi_sim  # the simulator, and the CT's reader
 

@@ -82,13 +82,14 @@ def test_console_script_and_module_are_the_same():
 
 
 def test_make_calls_the_commands():
-    """But those that work on tables and questions of one's own: the README says how to call them."""
+    """But those that work on tables and questions of one's own: README and docs say how to call them."""
     lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
     own = {"train", "calibrate", "index", "search"}
     for name in set(COMMANDS) - own:
         assert any(f"$(BIN)/medprobclip {name}" in line for line in lines), name
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    assert all(f"medprobclip {name}" in readme for name in own)
+    pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]
+    text = "\n".join(page.read_text(encoding="utf-8") for page in pages)
+    assert all(f"medprobclip {name}" in text for name in own)
 
 
 def test_make_has_bytecode_written():

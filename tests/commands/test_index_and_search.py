@@ -13,6 +13,7 @@ from medprobclip.__main__ import main
 from medprobclip.retriever import indexing
 from medprobclip.retriever.gallery import Gallery
 from medprobclip.retriever.retriever import Retriever
+from medprobclip.support.progress import progress_bar
 
 UNSURE = ["--strange_rate", "0", "--risk", "0.99", "--delta", "0.9"]  # answers whatever is asked
 
@@ -81,6 +82,21 @@ def test_json_is_what_the_retriever_says(built, film, capsys):
         assert found == json.loads(json.dumps(answers.to_dict()))
         assert code == (3 if found["abstain"] else 0)
         assert [row["rank"] for row in found["answers"]] == [1, 2, 3, 4]
+
+
+def test_what_took_long_is_not_said_among_the_answers(built, film, capsys, monkeypatch):
+    load = Retriever.load
+
+    def slow(*arguments):
+        with progress_bar(3, "catching up", "study"):
+            return load(*arguments)
+
+    monkeypatch.setattr("medprobclip.support.progress.LONG", 0.0)
+    monkeypatch.setattr(Retriever, "load", slow)
+    called("search", built / "silent", "--image", film, "--json")
+    printed = capsys.readouterr()
+    assert json.loads(printed.out)["answers"]
+    assert "catching up: 3 studies" in printed.err
 
 
 def test_text_is_shown_only_where_the_index_was_built_with_it(built, study_tables, film, capsys):

@@ -6,6 +6,7 @@ from hypothesis import given, strategies as st
 from scipy.stats import pearsonr, rankdata, spearmanr
 
 from medprobclip.evaluation.reliability import (
+    correlation_change,
     partial_rank_correlation,
     rank_correlation,
     severity_correlation,
@@ -148,3 +149,29 @@ def test_severities_need_faults_steps_and_films(shape):
 def test_severities_without_a_value_are_refused():
     with pytest.raises(ValueError, match="NaN"):
         severity_correlation(np.full((1, 2, 3), np.nan))
+
+
+@pytest.mark.parametrize("ties", [False, True])
+def test_change_of_a_correlation_agrees_with_a_loop_over_the_same_draws(ties):
+    generator = np.random.default_rng(10)
+    x, y = generator.normal(size=(2, 50)) + generator.normal(size=50)
+    kept = np.arange(50) % 3 > 0
+    if ties:
+        x = x.round()
+
+    def change(rows):
+        fewer = rows[kept[rows]]
+        return spearmanr(x[fewer], y[fewer]).statistic - spearmanr(x[rows], y[rows]).statistic
+
+    found = correlation_change(x, y, kept, FEW)
+    draws = [change(rows) for rows in drawn_rows(50, FEW)]
+    assert found == pytest.approx((change(np.arange(50)), *np.percentile(draws, [2.5, 97.5])))
+
+
+def test_who_keeps_all_changes_nothing_and_one_alone_has_no_correlation():
+    x, y = np.random.default_rng(11).normal(size=(2, 20))
+    assert correlation_change(x, y, np.ones(20, bool), FEW) == pytest.approx((0, 0, 0), abs=1e-12)
+    change, _, _ = correlation_change(x, y, np.arange(20) == 3, FEW)
+    assert np.isnan(change)
+    with pytest.raises(ValueError, match=r"kept \(3,\)"):
+        correlation_change(x, y, np.ones(3, bool))

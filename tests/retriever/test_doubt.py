@@ -84,10 +84,10 @@ def test_ambiguous_ones_are_not_answered():
     above = np.nextafter(most, 2)
     share = 100 * sum(e < above for e in SURE.tolist()) / 40
     assert doubt(entropy=above).reason(config) == (
-        f"317 reports fit equally well: more ambiguous than {share:.0f} % of the calibration films"
+        f"317 reports may fit: more ambiguous than {share:.0f} % of the calibration films"
     )
     assert doubt(REPORT, entropy=1.5).reason(config) == (
-        "317 films fit equally well: more ambiguous than 100 % of the calibration reports"
+        "317 films may fit: more ambiguous than 100 % of the calibration reports"
     )
     for size in (0, 1):
         assert doubt(entropy=1.5, set_size=size).reason(config) == (
@@ -98,7 +98,7 @@ def test_ambiguous_ones_are_not_answered():
 def test_where_nothing_can_be_promised_nothing_is_answered():
     config, hopeless = AnswerConfig(k=7, risk=0.25), torch.full((40,), 60)
     assert doubt(entropy=-5.0, ranks=hopeless).reason(config) == (
-        "317 reports fit equally well, and however sure it is, the first 7 cannot be promised to hold a "
+        "317 reports may fit, and however sure it is, the first 7 cannot be promised to hold a "
         "right one for 75% of such queries"
     )
     assert "Of such queries" not in doubt(ranks=hopeless).promise(40, config)

@@ -15,7 +15,7 @@ ASKED_FOR = (
 
 
 def anchor(heading: str) -> str:
-    """As GitHub and JupyterLab make it."""
+    """As GitHub makes it; JupyterLab keeps capitals, hence a mark of our own above each term."""
     return re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-")
 
 
@@ -32,6 +32,11 @@ def test_every_term_stands_once_in_order_with_a_source():
 
 def test_the_terms_of_the_field_are_there():
     assert [term for term in ASKED_FOR if not any(head.startswith(term) for head in TERMS)] == []
+
+
+def test_a_term_is_found_in_jupyterlab_too():
+    marked = re.findall(r'^<a id="(.+)"></a>\n\n### (.+)$', TEXT, re.MULTILINE)
+    assert marked == [(anchor(head), head) for head in TERMS]
 
 
 def test_links_lead_somewhere():

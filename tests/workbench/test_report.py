@@ -175,6 +175,23 @@ def test_contents_lead_to_headings(page):
     assert [e["text"] for e in page.all("h2")][1:] == ["04 · First", "05 · Second & last"]
 
 
+def test_links_between_parts_stay_in_the_page(write, tmp_path):
+    links = "[term](glossary.md#r-at-k), [all](glossary.md), [next](05_b.ipynb), [none](06_c.ipynb)"
+    parts = [
+        write("04_a.ipynb", new_markdown_cell(f"# A\n\n{links}")),
+        write("05_b.ipynb", new_markdown_cell("# B")),
+    ]
+    glossary = tmp_path / "glossary.md"
+    glossary.write_text("# Glossary\n\n## Words\n\n### R at K\nA share: $\\mu$.\n", encoding="utf-8")
+    page = Page(write_report([*parts, glossary], tmp_path / "page.html", "P").read_text(encoding="utf-8"))
+    led = {e["text"]: e.get("href") for e in page.all("a") if "main" in e["in"]}
+    assert led == {"term": "#part-3-r-at-k", "all": "#part-3", "next": "#part-2", "none": None}
+    targets = {e["id"]: e["text"] for e in page.elements if "id" in e}
+    assert targets["part-3-r-at-k"] == "R at K"
+    assert targets["part-3"].strip().startswith("Glossary")
+    assert [e["text"] for e in page.all("a") if "nav" in e["in"]] == ["A", "B", "Glossary", "Words"]
+
+
 def test_math_becomes_mathml(page):
     formulas = page.all("math")
     assert len(formulas) == 6

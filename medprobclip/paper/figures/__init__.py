@@ -13,6 +13,7 @@ Each imports only from those above it:
     reliability.py   figures of doubt
     faults.py        figures of faults, and who notices
     doubt.py         what the variance goes with, what is sure, and what makes it so
+    patients.py      the same patient with and without a finding
     guarantees.py    promises: kept, what they cost, where they break
     catalogue.py     every figure, one maker each
     gallery.py       figures/README.md: what the figures show, in words

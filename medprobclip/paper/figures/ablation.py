@@ -19,22 +19,23 @@ def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
     plots.use_style()
     titles = {
         "RSUM": "RSUM, of 800",
-        "mAP@R": "mAP@R, %, coded alike",
-        "AURC": "AURC at R@10, less is better",
+        "mAP@R": "mAP@R, %,\ncoded alike",
+        "AURC": "AURC at R@10,\nless is better",
     }
     figure, axes = plt.subplots(
-        1, len(titles), figsize=(15, 0.36 * len(labels) + 1.4), layout="constrained", sharey=True
+        1, len(titles), figsize=(9.6, 0.42 * len(labels) + 1.9), layout="constrained", sharey=True
     )
     for ax, (metric, title) in zip(axes, titles.items(), strict=True):
         rows = table[table["metric"] == metric].set_index("method").reindex(labels).reset_index()
         colours = {name: plots.IMAGE if name == REFERENCE else plots.INK for name in labels}
         own = rows.set_index("method").loc[REFERENCE]
         ax.axvspan(own["low"], own["high"], color=plots.IMAGE, alpha=0.08, lw=0)
-        method_intervals(ax, rows[rows["value"].notna()], labels, colours)
+        wrapped = {name: label.replace(": ", ":\n") for name, label in labels.items()}
+        method_intervals(ax, rows[rows["value"].notna()], wrapped, colours)
         ax.set_title(title)
         ax.grid(False, axis="x")
         ax.grid(True, axis="y")
     band = plots.entry(f"interval of {METHODS[REFERENCE]}", color=plots.IMAGE, alpha=0.2, ls="-", lw=8)
     seeds = plots.entry("least and most of the seeds", marker="|", color=plots.INK)
-    plots.legend(figure, [hollow(), seeds, band], fontsize=9)
+    plots.legend(figure, [hollow(), seeds, band], ncols=2)
     return figure

@@ -10,6 +10,7 @@ import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
 
 from medprobclip.data.lookalikes import Lookalikes
 from medprobclip.paper.figures import plots
@@ -25,16 +26,16 @@ def contact_sheet(
     """
     plots.use_style()
     rows = -(-len(pictures) // 2)
-    figure = plt.figure(figsize=(17, 2.72 * rows), layout="constrained")
-    cards = figure.subfigures(rows, 2, wspace=0.02, hspace=0.03, squeeze=False).flatten()
+    figure = plt.figure(figsize=(11, 2.13 * rows), layout="constrained")
+    cards = figure.subfigures(rows, 2, wspace=0.03, hspace=0.03, squeeze=False).flatten()
     for card, films, places, code, sentence in zip(cards, pictures, boxes, codes, sentences, strict=False):
         axes = card.subplots(1, 4)
         for view, (name, place) in enumerate(zip(("PA", "lateral"), places, strict=True)):
             plots.radiograph(axes[2 * view], films[view, 0], f"{name}, without")
             plots.corners(plots.radiograph(axes[2 * view + 1], films[view, 1], f"{name}, with"), place)
-        card.suptitle(textwrap.shorten(code, 80, placeholder=" …"), fontsize=11, fontweight="bold")
-        quote = f"“{textwrap.shorten(sentence, 110, placeholder=' …')}”"
-        card.supxlabel(quote, fontsize=10.5, style="italic", color=plots.INK)
+        card.suptitle(textwrap.shorten(code, 52, placeholder=" …"), fontsize=10.5, fontweight="bold")
+        quote = textwrap.fill(f"“{textwrap.shorten(sentence, 110, placeholder=' …')}”", 64)
+        card.supxlabel(quote, fontsize=9.5, style="italic", color=plots.INK)
     return figure
 
 
@@ -47,8 +48,8 @@ def rendered_truth(
     low, median, high` by kind, best seen first.
     """
     plots.use_style()
-    figure = plt.figure(figsize=(12, 7.6), layout="constrained")
-    films, ranges = figure.subfigures(1, 2, width_ratios=(1, 1.35))
+    figure = plt.figure(figsize=(10.5, 7.6), layout="constrained")
+    films, ranges = figure.subfigures(1, 2, width_ratios=(1, 1.7))
     colours = dict(zip(found["kind"].unique(), plots.SERIES, strict=False))
     for ax, image, view in zip(films.subplots(2, 1), (pa, lateral), ("pa", "lateral"), strict=True):
         plots.radiograph(ax, image, view if view == "lateral" else "PA")
@@ -57,8 +58,9 @@ def rendered_truth(
             plots.corners(ax, place, colours[row["kind"]])
     entries = [plots.entry(kind, color=colour, ls="-", lw=2) for kind, colour in colours.items()]
     plots.legend(films, entries, ncols=2)
-    ax = plots.quantile_ranges(ranges.subplots(), conspicuity, "conspicuity in the better view")
-    ax.set_title("How well findings can be seen (median and quartiles)")
+    label = "conspicuity in the better view: median, quartiles"
+    ax = plots.quantile_ranges(ranges.subplots(), conspicuity, label)
+    ax.set_title("How well findings can be seen")
     return figure
 
 
@@ -69,30 +71,31 @@ def figure_1(groups: Sequence[Lookalikes], pictures: np.ndarray, tables: dict[st
     whose title is the name of a table has the colour of its curve.
     """
     plots.use_style()
-    figure = plt.figure(figsize=(14, 0.7 + 1.95 * max(len(groups), 2)), layout="constrained")
-    left, right = figure.subfigures(1, 2, width_ratios=(2.1, 1), wspace=0.04)
+    figure = plt.figure(figsize=(11, 0.7 + 2.1 * max(len(groups), 2)), layout="constrained")
+    figure.get_layout_engine().set(h_pad=0.06)
+    left, right = figure.subfigures(1, 2, width_ratios=(2.0, 1), wspace=0.03)
     colours = dict(zip(tables, (plots.REPORT, plots.ACCENT, plots.IMAGE, plots.VIOLET), strict=False))
-    left.suptitle("a   Different patients, the same content", x=0.01, ha="left", fontsize=13, weight="bold")
+    left.suptitle("a   Different patients, the same content", x=0.01, ha="left", fontsize=12, weight="bold")
     n = pictures.shape[1]
-    axes = left.subplots(len(groups), 1 + n, squeeze=False, width_ratios=(1.15, *[1] * n))
+    axes = left.subplots(len(groups), 1 + n, squeeze=False, width_ratios=(1.3, *[1] * n))
     for (heading, *cells), group, images in zip(axes, groups, pictures, strict=True):
         _heading(heading, group, colours.get(group.title, plots.INK))
         for ax, image, quote in zip(cells, images, group.quotes, strict=True):
             plots.radiograph(ax, image)
-            ax.set_xlabel(textwrap.fill(f"“{quote}”", 30), fontsize=9, style="italic", color=plots.INK)
-    right.suptitle("b   How many studies say the same", x=0.02, ha="left", fontsize=13, weight="bold")
+            ax.set_xlabel(textwrap.fill(f"“{quote}”", 22), fontsize=9, style="italic", color=plots.INK)
+    right.suptitle("b   How many studies say the same", x=0.02, ha="left", fontsize=12, weight="bold")
     key, ax = right.subplots(2, 1, height_ratios=(1, 3))
     _key(key, tables, colours)
     for name, table in tables.items():
         plots.share_counts(ax, table["size"].to_numpy(), table["studies"].to_numpy(), name, colours[name])
-    ax.tick_params(axis="x", labelsize=8)
+    ax.xaxis.set_major_locator(LogLocator())  # 1, 10, 100: more have no room
     return figure
 
 
 def _heading(ax: Axes, group: Lookalikes, colour: str) -> None:
     """What the studies of a row have in common: how they are alike, how many there are, their code."""
     ax.set_axis_off()
-    lines = f"{textwrap.fill(group.counted, 32)}\n\n{textwrap.fill(f'expert code: {group.coding}', 32)}"
+    lines = f"{textwrap.fill(group.counted, 28)}\n\n{textwrap.fill(f'expert code: {group.coding}', 28)}"
     bold = {"fontweight": "bold", "color": colour}
     for text, below, look in (
         (group.title, 0, {"fontsize": 11, **bold}),
@@ -105,11 +108,11 @@ def _heading(ax: Axes, group: Lookalikes, colour: str) -> None:
 def _key(ax: Axes, tables: dict[str, pd.DataFrame], colours: dict[str, str]) -> None:
     """The names of the curves, each with its share of studies that are not alone: the legend in numbers."""
     ax.set_axis_off()
-    ax.annotate("share of studies with at least one lookalike", (0, 1), va="top", color=plots.QUIET)
+    ax.annotate("studies with at least one lookalike", (0, 1), va="top", color=plots.QUIET)
     for line, (name, table) in enumerate(tables.items(), start=1):
         share = table.loc[table["size"] > 1, "studies"].sum() / table["studies"].sum()
-        for text, x in ((f"{100 * share:.0f} %", 0), (name, 58)):
+        for text, x in ((f"{100 * share:.0f} %", 0), (name, 50)):
             ax.annotate(
                 text, (0, 1), (x, 4 - 23 * line), "axes fraction", "offset points",
-                va="top", fontsize=15 if x == 0 else 11, fontweight="bold", color=colours[name],
+                va="top", fontsize=14 if x == 0 else 10, fontweight="bold", color=colours[name],
             )  # fmt: skip

@@ -19,7 +19,7 @@ from medprobclip.paper.figures.methods import METHOD_COLOURS, methods_of
 from medprobclip.paper.tables.variance_knowledge import PROPERTIES, SIDES
 
 CHANGES = plt.get_cmap("RdBu_r")  # red makes less sure, blue surer
-MONO = 0.602  # width of a letter of DejaVu Sans Mono, in font sizes
+MONO = 0.64  # width of a letter of DejaVu Sans Mono, in font sizes: 0.602, and what hinting may add
 _NAMES = {"image": "radiographs", "report": "reports"}
 
 
@@ -31,9 +31,12 @@ def what_variance_knows(table: pd.DataFrame) -> Figure:
     """
     plots.use_style()
     sides = [table[table["side"] == side] for side in SIDES]
-    height = 1.3 + 0.62 * max(part["property"].nunique() for part in sides)
-    figure, axes = plt.subplots(1, 2, figsize=(15, height), layout="constrained", sharex=True)
+    lines = [max(part["property"].nunique(), 1) for part in sides]
     methods = methods_of(table)
+    height = 2.2 + (0.3 + 0.06 * len(methods)) * sum(lines)
+    figure, axes = plt.subplots(
+        2, 1, figsize=(10, height), layout="constrained", sharex=True, height_ratios=lines
+    )
     offsets = dict(zip(methods, np.linspace(-0.3, 0.3, len(methods)), strict=True))
     if len(methods) == 1:
         offsets = dict.fromkeys(methods, 0.0)
@@ -48,14 +51,15 @@ def what_variance_knows(table: pd.DataFrame) -> Figure:
         counts = rows.groupby("property")["n"].max()
         plots.lines_of_text(ax, [f"{PROPERTIES[p]}  ({counts[p]})" for p in shown], apart=True)
         ax.xaxis.set_major_locator(MultipleLocator(0.5))
-        ax.set(title=f"Total variance of {name}", xlabel="Spearman’s ρ with the total variance")
+        ax.set_title(f"Total variance of {name}")
+    axes[1].set_xlabel("Spearman’s ρ with the total variance")
     entries = [plots.entry(label, marker="o", color=METHOD_COLOURS[m]) for m, label in methods.items()]
     plain = {"marker": "o", "color": plots.INK, "mfc": "white"}
     kinds = [
         plots.entry("given the other properties, 95 % interval", marker="o", color=plots.INK, ms=6),
         plots.entry("alone", ms=3.5, **plain),
     ]
-    plots.legend(figure, [*entries, *kinds], fontsize=9, ncols=4)
+    plots.legend(figure, [*entries, *kinds], fontsize=10, ncols=3)
     return figure
 
 
@@ -75,20 +79,21 @@ def surest_and_least_sure(cards: pd.DataFrame, pictures: np.ndarray) -> Figure:
     """
     plots.use_style()
     n = len(pictures) // 2
-    figure = plt.figure(figsize=(3.9 * n, 5.4), layout="constrained")
-    halves = figure.subfigures(1, 2, wspace=0.03)
+    figure = plt.figure(figsize=(10, 5.6 + 23 / n), layout="constrained")
+    halves = figure.subfigures(2, 1, hspace=0.02)
     for half, end in zip(halves, cards["end"].unique(), strict=True):
-        films, reports = half.subfigures(2, 1, height_ratios=(1.4, 1))
+        films, reports = half.subfigures(2, 1, height_ratios=(1.4 + 2.6 / n, 1))
         for part, (side, name) in zip((films, reports), _NAMES.items(), strict=True):
-            part.suptitle(f"The {end} {name}", x=0.02, ha="left", fontsize=12, fontweight="bold")
+            part.suptitle(f"The {end} {name}", x=0.01, ha="left", fontsize=12, fontweight="bold")
             of = (cards["side"] == side).to_numpy()
             rows = cards[of].assign(picture=range(of.sum())).query("end == @end").sort_values("place")
             for ax, row in zip(part.subplots(1, n, squeeze=False)[0], rows.to_dict("records"), strict=True):
                 if side == "image":
-                    plots.radiograph(ax, pictures[row["picture"]], _headline(row)).set_anchor("N")
-                    ax.set_xlabel(_lines(_apart(row["codes"]), 28, 5), fontsize=8, va="top")
+                    plots.radiograph(ax, pictures[row["picture"]]).set_anchor("N")
+                    _title(ax, _headline(row))
+                    ax.set_xlabel(_lines(_apart(row["codes"]), 104 // n, 3), fontsize=10, va="top")
                 else:
-                    _card(ax, row)
+                    _card(ax, row, 100 // n)
     return figure
 
 
@@ -96,15 +101,20 @@ def _headline(row: dict) -> str:
     return f"Σσ² = {row['total_variance']:.4g}"
 
 
-def _card(ax: Axes, row: dict) -> None:
-    """A report as a card: its variance, a sentence, its codes, one below the other."""
+def _title(ax: Axes, text: str) -> None:
+    """A quiet title, as large as the text of a page."""
+    ax.set_title(text, fontsize=10, fontweight="normal", color=plots.QUIET)
+
+
+def _card(ax: Axes, row: dict, width: int) -> None:
+    """A report as a card, so many letters wide: its variance, a sentence, its codes, below each other."""
     ax.set(xticks=[], yticks=[], facecolor="#f2f5f7")
     ax.spines[:].set_visible(False)
     alike = f"coded as {row['sharing'] - 1} others" if row["sharing"] > 1 else "a coding of its own"
     texts = (
-        (f"{_headline(row)}, {row['words']} words\n{alike}", 0.96, {"fontsize": 8, "color": plots.QUIET}),
-        (_lines(f"“{row['findings']}”", 24, 6), 0.77, {"fontsize": 8, "style": "italic"}),
-        (_lines(_apart(row["codes"]), 24, 3), 0.03, {"fontsize": 8, "va": "bottom"}),
+        (f"{_headline(row)}, {row['words']} words\n{alike}", 0.96, {"fontsize": 10, "color": plots.QUIET}),
+        (_lines(f"“{row['findings']}”", width, 4), 0.73, {"fontsize": 10, "style": "italic"}),
+        (_lines(_apart(row["codes"]), width, 2), 0.03, {"fontsize": 10, "va": "bottom"}),
     )
     for text, y, look in texts:
         ax.text(0.04, y, text, transform=ax.transAxes, in_layout=False, **{"va": "top"} | look)
@@ -128,10 +138,10 @@ def influence_on_variance(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
     the more it changes; all places share one scale, and all words another.
     """
     plots.use_style()
-    figure = plt.figure(figsize=(11.4, 7.4))
+    figure = plt.figure(figsize=(10, 7.6))
     grid = figure.add_gridspec(
-        3, 3, width_ratios=(1, 1, 1.75), height_ratios=(1, 1, 0.045), left=0.02, right=0.98, top=0.95,
-        bottom=0.1, wspace=0.08, hspace=0.48,
+        3, 3, width_ratios=(1, 1, 1.55), height_ratios=(1, 1, 0.045), left=0.02, right=0.98, top=0.95,
+        bottom=0.11, wspace=0.08, hspace=0.55,
     )  # fmt: skip
     norms = {
         side: CenteredNorm(halfrange=max(float(rows["change"].abs().max()), 1e-12))
@@ -141,12 +151,13 @@ def influence_on_variance(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
         patches, words = (table[(table["end"] == end) & (table["side"] == side)] for side in SIDES)
         first = patches.iloc[0]
         film, places, text = (figure.add_subplot(grid[line, column]) for column in range(3))
-        plots.radiograph(film, picture, f"{end} with a finding: {_headline(first)}")
-        film.set_xlabel(_lines(_apart(first["codes"]), 42, 3), fontsize=8)
-        plots.radiograph(places, picture, "which places change it")
+        plots.radiograph(film, picture)
+        film.set_xlabel(_lines(_apart(first["codes"]), 32, 3), fontsize=10)
+        plots.radiograph(places, picture)
         _overlay(places, patches, norms["image"])
-        title = f"a sentence of its report, Σσ² = {words['total_variance'].iloc[0]:.4g}"
-        text.set_title(title, fontsize=9, fontweight="normal", color=plots.QUIET)
+        _title(film, f"{end}: {_headline(first)}")
+        _title(places, "which places change it")
+        _title(text, f"a sentence of its report, {_headline(words.iloc[0])}")
         _coloured(text, words["word"].tolist(), words["change"].to_numpy(), norms["report"])
     for column, side, what in ((1, "image", "this place"), (2, "report", "this word")):
         bar = figure.colorbar(
@@ -155,8 +166,8 @@ def influence_on_variance(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
             orientation="horizontal",
             ticks=MaxNLocator(4, prune="both"),
         )
-        bar.ax.tick_params(labelsize=9)
-        bar.set_label(f"change of log Σσ² by {what}:\nblue makes surer, red less sure", fontsize=9)
+        bar.ax.tick_params(labelsize=10)
+        bar.set_label(f"change of log Σσ² by {what}:\nblue makes surer, red less sure", fontsize=10)
         bar.outline.set_visible(False)
     return figure
 
@@ -180,12 +191,12 @@ def _overlay(ax: Axes, patches: pd.DataFrame, norm: CenteredNorm) -> None:
 def _coloured(ax: Axes, words: Sequence[str], changes: np.ndarray, norm: CenteredNorm) -> None:
     """Words in reading order, each on its colour, in letters of one width, so that none meets the next.
 
-    A line holds 46 letters; more, and smaller ones, where that is not enough for all or for the longest word.
+    A line holds 42 letters; more, and smaller ones, where that is not enough for all or for the longest word.
     """
     ax.set_axis_off()
     box, spread = ax.get_position(), 1.9  # from line to line, in font sizes
     width, height = ax.figure.get_size_inches() * 72 * (box.width, box.height)
-    letters = max(46, *map(len, words))
+    letters = max(42, *map(len, words))
     while (places := _in_lines(words, letters))[-1][1] + 1 > height / (spread * width / (letters * MONO)):
         letters += 1
     size = width / (letters * MONO)

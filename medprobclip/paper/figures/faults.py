@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from textwrap import fill
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -33,27 +34,21 @@ ORDER_COLOURS = {
 
 
 def corruptions(pictures: np.ndarray, labels: Sequence[str]) -> Figure:
-    """Every corruption of one radiograph: uint8 `[n, 1 + severities, S, S]`, the faultless one first."""
+    """Every corruption of one radiograph: uint8 `[n, 1 + severities, S, S]`, the faultless one first.
+
+    A row a corruption, in the order of their `labels`.
+    """
     plots.use_style()
-    half = -(-len(pictures) // 2)
-    columns = pictures.shape[1]
-    figure = plt.figure(figsize=(17, 0.3 + 1.22 * half), layout="constrained")
-    for part, sub in enumerate(figure.subfigures(1, 2, wspace=0.03)):
-        rows = range(part * half, min(len(pictures), (part + 1) * half))
-        axes = sub.subplots(half, columns, squeeze=False)
-        for ax in axes.flat:
-            ax.set_axis_off()
-        for line, number in zip(axes, rows, strict=False):
-            for severity, ax in enumerate(line):
-                ax.set_axis_on()
-                plots.radiograph(ax, pictures[number, severity])
-                if number == rows[0]:
-                    ax.set_title(
-                        "none" if severity == 0 else f"severity {severity}", fontsize=9, color=plots.INK
-                    )
-            line[0].set_ylabel(
-                labels[number].replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=10
-            )
+    rows, columns = pictures.shape[:2]
+    figure, axes = plt.subplots(
+        rows, columns, figsize=(7, 0.4 + 0.97 * rows), layout="constrained", squeeze=False
+    )
+    for line, of, label in zip(axes, pictures, labels, strict=True):
+        for ax, picture in zip(line, of, strict=True):
+            plots.radiograph(ax, picture)
+        line[0].set_ylabel(label.replace(" ", "\n"), rotation=0, ha="right", va="center", fontsize=9)
+    for severity, ax in enumerate(axes[0]):
+        ax.set_title(f"severity {severity}" if severity else "none", fontsize=9, color=plots.INK)
     return figure
 
 
@@ -64,43 +59,46 @@ def robustness(table: pd.DataFrame, average: pd.DataFrame, labels: dict[str, str
     corruptions.
     """
     plots.use_style()
-    figure = plt.figure(figsize=(19, 11.2), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.75))
+    figure = plt.figure(figsize=(9.6, 5.2 + 0.85 * len(labels)), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(4.8, 0.4 + 0.85 * len(labels)))
     titles = {
-        "recall": "R@10, %, mean of both directions",
-        "aurc": "AURC at R@10, image to text",
-        "variance": "mean total variance, 1 = no fault",
-        "variance_detects": "AUROC of the variance for a fault",
-        "strangeness_detects": "AUROC of strangeness for a fault",
+        "recall": "R@10, %,\nmean of both directions",
+        "aurc": "AURC at R@10,\nimage to text",
+        "variance": "mean total variance,\n1 = no fault",
+        "variance_detects": "AUROC of the variance\nfor a fault",
+        "strangeness_detects": "AUROC of strangeness\nfor a fault",
     }
-    for ax, (name, title) in zip(top.subplots(1, len(titles)), titles.items(), strict=True):
+    *axes, corner = top.subplots(2, 3).flat
+    for ax, (name, title) in zip(axes, titles.items(), strict=True):
         method_lines(ax, average, "severity", name)
-        ax.set_title(title, fontsize=11)
-        ax.set(xlabel="severity, mean of all corruptions", xticks=range(6))
+        ax.set_title(title, fontsize=10)
+        ax.set_xticks(range(6))
         if name.endswith("_detects"):
             ax.axhline(0.5, **plots.CHANCE, zorder=0)
             ax.set_ylim(0, 1.02)
         if name == "recall":
             ax.set_ylim(bottom=0)
+    top.supxlabel("severity, mean of all faults", fontsize=10)
+    corner.legend(handles=axes[0].get_legend_handles_labels()[0], loc="center", fontsize=10)
+    corner.set_axis_off()
     small = {
         "recall": "R@10, %",
-        "variance_detects": "AUROC of the\nvariance",
-        "strangeness_detects": "AUROC of\nstrangeness",
+        "variance_detects": "AUROC of the variance",
+        "strangeness_detects": "AUROC of strangeness",
     }
-    axes = bottom.subplots(len(small), len(labels), sharex=True, sharey="row")
-    for column, (corruption, label) in enumerate(labels.items()):
+    grid = bottom.subplots(len(labels), len(small), sharex=True, sharey="col", squeeze=False)
+    for line, (corruption, label) in zip(grid, labels.items(), strict=True):
         rows = table[table["corruption"].isin(["none", corruption])]
-        for ax, name in zip(axes[:, column], small, strict=True):
+        for ax, name in zip(line, small, strict=True):
             method_lines(ax, rows, "severity", name)
-            ax.set_xticks([0, 5])
+            ax.set_xticks(range(6))
             if name.endswith("_detects"):
                 ax.axhline(0.5, **plots.CHANCE, zorder=0)
-        axes[0, column].set_title(label, fontsize=10, fontweight="normal")
-    for ax, (name, title) in zip(axes[:, 0], small.items(), strict=True):
-        ax.set_ylabel(title)
-        ax.set_ylim(*((0, 1.02) if name.endswith("_detects") else (0, None)))
+        line[0].set_ylabel(label.replace(" ", "\n"), rotation=0, ha="right", va="center")
+    for ax, (name, title) in zip(grid[0], small.items(), strict=True):
+        ax.set_title(title, fontsize=10)
+        ax.set_ylim(*((0, 1.05) if name.endswith("_detects") else (0, None)))
     bottom.supxlabel("severity, 0 = no fault; bands: 95 % bootstrap intervals over test studies", fontsize=10)
-    plots.legend(figure, axes[0, 0].get_legend_handles_labels()[0])
     return figure
 
 
@@ -110,7 +108,7 @@ def selective_faulty(curves: pd.DataFrame, table: pd.DataFrame, method: str = RE
     The tables of `tables.mixed_quality.mixed_curves` and `mixed_table`.
     """
     plots.use_style()
-    figure, (left, right) = plt.subplots(1, 2, figsize=(15, 6), layout="constrained", width_ratios=(1, 1.15))
+    figure, (left, right) = plt.subplots(1, 2, figsize=(9.6, 6.6), layout="constrained")
     for name, (label, style) in {"random": ("random order", "--"), "oracle": ("oracle", ":")}.items():
         frame = curves[curves["order"] == name]
         left.plot(100 * frame["coverage"], frame["risk"], color=plots.INK, ls=style, lw=1.2, label=label)
@@ -124,7 +122,7 @@ def selective_faulty(curves: pd.DataFrame, table: pd.DataFrame, method: str = RE
     left.set(
         xlim=(0, 100), ylim=(0, 1.02), xlabel="coverage, % of films answered",
         ylabel="risk: share without a right report in the first ten",
-        title=f"{METHODS[method]}: who is answered first?",
+        title=f"{METHODS[method]}:\nwho is answered first?",
     )  # fmt: skip
     left.grid()
     methods = methods_of(table)
@@ -137,12 +135,12 @@ def selective_faulty(curves: pd.DataFrame, table: pd.DataFrame, method: str = RE
             plots.interval(
                 right, row.aurc, row.low, row.high, y + offsets[name], colour, mfc="white" if same else colour
             )
-    plots.lines_of_text(right, ORDERS.values(), apart=True)
-    right.set(xlabel="AURC at R@10, half of the films with a fault", title="Every method")
+    plots.lines_of_text(right, [fill(label, 21) for label in ORDERS.values()], apart=True)
+    right.set(xlabel="AURC at R@10, half of the films faulty", title="Every method")
     entries = [plots.entry(label, marker="o", color=METHOD_COLOURS[n]) for n, label in methods.items()]
-    hollow = plots.entry("hollow: may be as good as the rule", marker="o", color=plots.INK, mfc="white")
-    right.legend(handles=[*entries, hollow], fontsize=8, loc="center left", bbox_to_anchor=(1.01, 0.5))
-    left.legend(fontsize=8, loc="upper center", bbox_to_anchor=(0.5, -0.13), ncols=2)
+    hollow = plots.entry("hollow: maybe as good as the rule", marker="o", color=plots.INK, mfc="white")
+    for ax, look in ((left, {}), (right, {"handles": [*entries, hollow]})):
+        ax.legend(fontsize=9, loc="upper center", bbox_to_anchor=(0.4, -0.13), **look)
     return figure
 
 
@@ -150,12 +148,12 @@ def third_kind(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
     """Films and texts that no study has, and which doubt tells them; `tables.third_kind.third_kind_table`."""
     plots.use_style()
     films, texts = (table[table["side"] == side] for side in ("image", "report"))
-    figure = plt.figure(figsize=(15, 7.4), layout="constrained")
-    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 1.9))
+    figure = plt.figure(figsize=(9.6, 7.6), layout="constrained")
+    top, bottom = figure.subfigures(2, 1, height_ratios=(1, 3.2))
     names = ["as it should be", *films.drop_duplicates("kind")["label"]]
     for ax, picture, name in zip(top.subplots(1, len(names)), pictures, names, strict=True):
         plots.radiograph(ax, picture)
-        ax.set_title(name, fontsize=10, fontweight="normal", color=plots.INK)
+        ax.set_title(fill(name, 16), fontsize=9, color=plots.INK)
     for ax, part, title in zip(
         bottom.subplots(1, 2), (films, texts), ("Instead of the film", "Instead of the report"), strict=True
     ):
@@ -166,14 +164,14 @@ def third_kind(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
                 plots.interval(ax, row.auroc, row.low, row.high, y + offset, colour)
         ax.axvline(0.5, **plots.CHANCE, zorder=0)
         labels = [
-            f"{label}\n({'to be told' if told else 'nothing to tell'}, n = {n})"
+            f"{label}\n({'to be told' if told else 'nothing to tell'},\nn = {n})"
             for label, told, n in zip(kinds["label"], kinds["detectable"], kinds["n"], strict=True)
         ]
         plots.lines_of_text(ax, labels, apart=True)
         ax.tick_params(axis="y", labelsize=9)
-        ax.set(xlim=(-0.02, 1.02), xlabel="AUROC for telling it from the study's own", title=title)
+        ax.set(xlim=(-0.02, 1.02), xlabel="AUROC against the study's own", title=title)
     entries = [plots.entry(DOUBTS[n], marker="o", color=c) for n, c in DOUBT_COLOURS.items()]
-    plots.legend(figure, [*entries, plots.entry("knows nothing", **plots.CHANCE)], fontsize=9)
+    plots.legend(figure, [*entries, plots.entry("knows nothing", **plots.CHANCE)])
     return figure
 
 
@@ -189,9 +187,7 @@ def degraded_training(table: pd.DataFrame) -> Figure:
         "strangeness, severity 5": "AUROC of strangeness, severity 5",
     }  # fmt: skip
     labels = {name: label for name, label in COMPARED.items() if name in set(table["method"])}
-    figure, axes = plt.subplots(
-        2, 4, figsize=(17, 1.6 + 0.8 * len(labels)), layout="constrained", sharey=True
-    )
+    figure, axes = plt.subplots(4, 2, figsize=(9, 3.2 + 1.2 * len(labels)), layout="constrained", sharey=True)
     for ax, (metric, title) in zip(axes.flat, titles.items(), strict=True):
         rows = table[table["metric"] == metric].set_index("method")
         for y, name in enumerate(labels):
@@ -204,11 +200,11 @@ def degraded_training(table: pd.DataFrame) -> Figure:
         if "severity 5" in metric and not metric.startswith("R@10"):
             ax.axvline(0.5, **plots.CHANCE, zorder=0)
             ax.set_xlim(0, 1.02)
-        plots.lines_of_text(ax, labels.values())
-        ax.set_title(title, fontsize=11)
+        plots.lines_of_text(ax, [label.replace(", ", ",\n") for label in labels.values()])
+        ax.set_title(title, fontsize=10)
     hollow = plots.entry(
         f"hollow: the paired difference from {COMPARED[REFERENCE]} may be 0", marker="o", color=plots.INK,
         mfc="white",
     )  # fmt: skip
-    plots.legend(figure, [hollow, plots.entry("knows nothing", **plots.CHANCE)], fontsize=9)
+    plots.legend(figure, [hollow, plots.entry("knows nothing", **plots.CHANCE)])
     return figure

@@ -26,14 +26,14 @@ _LOOKS = {
 
 
 def guarantees(table: pd.DataFrame) -> Figure:
-    """What was promised and what was kept, a row of panels a direction.
+    """What was promised and what was kept, a column of panels a direction.
 
     The table of `tables.guarantees.guarantee_table`, of one method.
     """
     plots.use_style()
-    figure, axes = plt.subplots(2, 3, figsize=(11.5, 9.4), layout="constrained", width_ratios=(1, 1, 0.85))
+    figure, axes = plt.subplots(3, 2, figsize=(9.6, 12), layout="constrained", height_ratios=(6, 10, 9))
     figure.get_layout_engine().set(wspace=0.06)  # room for the numbers beside the panels
-    for row, (direction, label) in zip(axes, DIRECTIONS.items(), strict=True):
+    for row, (direction, label) in zip(axes.T, DIRECTIONS.items(), strict=True):
         own = table[table["direction"] == direction]
         coverage = own[own["what"] == "coverage"]
         every = coverage[coverage["grouped"] == "all"].sort_values(
@@ -54,9 +54,8 @@ def guarantees(table: pd.DataFrame) -> Figure:
         for ax in row[:2]:
             ax.set_xlim(right=101.5)
         row[2].set_xlim(left=-0.7)
-    axes[1, 0].set_xlabel("sets with a right answer, %")
-    axes[1, 1].set_xlabel("sets with a right answer, %")
-    axes[1, 2].set_xlabel("%")
+        row[1].set_xlabel("sets with a right answer, %")
+        row[2].set_xlabel("%")
     band = plots.entry("binomial 95 % interval of independent trials", color=_BAND, ls="-", lw=_BREADTH)
     entries = [
         plots.entry("promise", marker="|", color=plots.INK, ms=13, mew=2.2), band,
@@ -65,7 +64,7 @@ def guarantees(table: pd.DataFrame) -> Figure:
         plots.entry("the real tables", marker="o", color=plots.INK, mfc="white", ms=5),
         plots.entry("grey: median set; share answered"),
     ]  # fmt: skip
-    plots.legend(figure, entries, fontsize=9, ncols=3)
+    plots.legend(figure, entries, fontsize=9.5, ncols=2)
     return figure
 
 
@@ -88,9 +87,9 @@ def _lines(ax: Axes, rows: pd.DataFrame, names: list[str], direction: str, besid
             plots.interval(ax, *bounds, y, DIRECTION_COLOURS[direction], ms=5)
             ax.plot(100 * row.actual, y, "o", color=plots.INK, mfc="white", ms=5, mew=1.2, zorder=4)
         ax.plot(100 * row.once, y, "x", color=plots.INK, ms=6, mew=1.4, zorder=5)
-        plots.at_edge(ax, y, text, gap=2, size=8)
+        plots.at_edge(ax, y, text, gap=2, size=9.5)
     plots.lines_of_text(ax, names)
-    ax.tick_params(axis="y", labelsize=9)
+    ax.tick_params(axis="y", labelsize=9.5)
 
 
 def set_sizes(table: pd.DataFrame) -> Figure:
@@ -137,7 +136,7 @@ def broken_promise(table: pd.DataFrame, method: str = REFERENCE) -> Figure:
     The table of `tables.set_sizes.broken_promise_table`.
     """
     plots.use_style()
-    figure, axes = plt.subplots(1, 3, figsize=(11, 4.4), layout="constrained")
+    figure, axes = plt.subplots(1, 3, figsize=(9.6, 4.8), layout="constrained")
     own = table[table["method"] == method]
     good, every = (own[own["corruption"] == name] for name in ("none", "all"))
     line = pd.concat([good, every])
@@ -145,9 +144,9 @@ def broken_promise(table: pd.DataFrame, method: str = REFERENCE) -> Figure:
     promise = 100 * own["promise"].iloc[0]
     before, after = {"color": plots.IMAGE}, {"color": plots.ACCENT}
     panels = {
-        "sets with a right report, %": (("coverage", before), ("coverage_answered", after)),
+        "sets with a\nright report, %": (("coverage", before), ("coverage_answered", after)),
         "films answered, %": (("answered", after),),
-        "films given a set that holds none, %": (("failed", before), ("failed_answered", after)),
+        "films given a set\nthat holds none, %": (("failed", before), ("failed_answered", after)),
     }
     for ax, (title, columns) in zip(axes, panels.items(), strict=True):
         for name, look in columns:
@@ -166,5 +165,5 @@ def broken_promise(table: pd.DataFrame, method: str = REFERENCE) -> Figure:
         plots.entry("promise", **plots.CHANCE),
         plots.entry("bands: from the mildest to the worst fault"),
     ]
-    plots.legend(figure, entries, fontsize=9)
+    plots.legend(figure, entries, ncols=2)
     return figure

@@ -54,11 +54,11 @@ def lines_of_text(ax: Axes, labels: Sequence[str], edge: float = 0.6, apart: boo
             ax.axhline(y, color=GRID, lw=1, zorder=0)
 
 
-def at_edge(ax: Axes, y: float, text: str, gap: float, size: float) -> None:
+def at_edge(ax: Axes, y: float, text: str, gap: float, size: float, colour: str = QUIET) -> None:
     """A text right of the panel at a height, `gap` points off."""
     ax.annotate(
         text, (1, y), (gap, 0), ("axes fraction", "data"), "offset points",
-        va="center", fontsize=size, color=QUIET, annotation_clip=False,
+        va="center", fontsize=size, color=colour, annotation_clip=False,
     )  # fmt: skip
 
 
@@ -75,7 +75,7 @@ def legend(figure: FigureBase, entries: Sequence[Artist], **look) -> None:
 def square_root(ax: Axes) -> None:
     """Square roots along x, for percentages: those near 0 and those near 100 can both be read."""
     ax.set_xscale("function", functions=(lambda x: np.sign(x) * np.sqrt(np.abs(x)), lambda x: x * np.abs(x)))
-    ax.xaxis.set_major_locator(FixedLocator((0, 1, 5, 10, 20, 40, 70, 100)))
+    ax.xaxis.set_major_locator(FixedLocator((1, 10, 30, 70)))
 
 
 def plain_log(axis) -> None:
@@ -118,12 +118,12 @@ def share_counts(ax: Axes, sizes: np.ndarray, studies: np.ndarray, label: str, c
     return ax
 
 
-def score_matrix(ax: Axes, scores: np.ndarray, label: str) -> Axes:
+def score_matrix(ax: Axes, scores: np.ndarray, label: str, frame: str = "white") -> Axes:
     """Image × report scores `[N, M]` with a colour bar; the diagonal marks the pairs of one study."""
     picture = ax.imshow(scores, cmap="mako")
     n = min(scores.shape)
     for i in range(n):
-        ax.add_patch(plt.Rectangle((i - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec="white", lw=1.5))
+        ax.add_patch(plt.Rectangle((i - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=frame, lw=1.5))
     ax.set(xticks=[], yticks=[])
     bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.03)
     bar.set_label(label)
@@ -166,7 +166,7 @@ def quantile_ranges(ax: Axes, table: pd.DataFrame, label: str) -> Axes:
     ax.set_xlabel(label)
     ax.set_xlim(left=0)
     ax.grid(True, axis="y")
-    ax.tick_params(axis="y", labelsize=8)
+    ax.tick_params(axis="y", labelsize=9)
     return ax
 
 

@@ -9,11 +9,14 @@ Each imports only from those above it:
     reported.py             the paper's numbers
     retrieval.py            recall, many-to-many, hubs by method
     zeroshot.py             AUROC by finding and method
+    alone.py                one method by itself, as a small table
     reliability.py          selective retrieval and calibration by method
     pooled_studies.py       calibration and test studies in one pool
     guarantees.py           promises put to the proof by random splits
     set_sizes.py            what a promise costs, and where faults break it
     variance_knowledge.py   what the variance goes with: ambiguity, conspicuity, faults
+    ambiguity.py            variance, shared codings and rank, with two controls
+    readable.py             few columns with plain names, for readers of notebook 05
     cards.py                the surest and the least sure studies
     faulty_films.py         every film under every fault
     robustness.py           what faults cost, and who notices

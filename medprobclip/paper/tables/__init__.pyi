@@ -1,7 +1,16 @@
 # Names to take from the package itself, each loaded when it is first used.
 from .ablation import ablation_table as ablation_table, variant_labels as variant_labels
+from .alone import chosen_strengths as chosen_strengths, one_method as one_method
+from .ambiguity import (
+    control_table as control_table,
+    rank_by_variance as rank_by_variance,
+    variance_by_sharing as variance_by_sharing,
+)
 from .cards import extremes as extremes, influence_table as influence_table
-from .degraded_training import degraded_table as degraded_table
+from .degraded_training import (
+    compared_trainings as compared_trainings,
+    degraded_table as degraded_table,
+)
 from .experiments import METHODS as METHODS
 from .faulty_films import (
     MADE_UP as MADE_UP,
@@ -12,11 +21,21 @@ from .guarantees import guarantee_table as guarantee_table
 from .hubs import less_hubs as less_hubs, strength_table as strength_table
 from .mixed_quality import (
     alarm_table as alarm_table,
+    decision_shares as decision_shares,
     decision_table as decision_table,
     fitted_risks as fitted_risks,
     in_test_gallery as in_test_gallery,
     mixed_curves as mixed_curves,
     mixed_table as mixed_table,
+)
+from .readable import (
+    areas_of as areas_of,
+    calibration_of as calibration_of,
+    confidences_of as confidences_of,
+    correlations_of as correlations_of,
+    less_entropy as less_entropy,
+    named_confidences as named_confidences,
+    trained_runs as trained_runs,
 )
 from .reliability import (
     area_table as area_table,
@@ -34,7 +53,10 @@ from .retrieval import (
     recall_table as recall_table,
 )
 from .robustness import (
+    by_fault as by_fault,
+    detection_by_severity as detection_by_severity,
     detection_table as detection_table,
+    fault_examples as fault_examples,
     mean_over_corruptions as mean_over_corruptions,
     robustness_table as robustness_table,
 )
@@ -51,6 +73,6 @@ from .variance_knowledge import (
     properties as properties,
     under_faults as under_faults,
 )
-from .zeroshot import finding_table as finding_table
+from .zeroshot import finding_table as finding_table, lowest_findings as lowest_findings
 
 __all__: list[str]

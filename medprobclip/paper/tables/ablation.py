@@ -19,8 +19,11 @@ def ablation_table(results: Results) -> pd.DataFrame:
     """MedProbCLIP with one thing changed, by variant; the rows "rescored" change the score after training.
 
     Columns: `part`, `change`, `metric` (RSUM and mAP@R, percent, and AURC at R@10 by total variance, the
-    last two means of both directions), those of `compare`: intervals over test studies and seeds.
+    last two means of both directions), those of `compare`: intervals over test studies and seeds. Empty
+    without a run of MedProbCLIP.
     """
+    if REFERENCE not in results:
+        return pd.DataFrame()
     variants = {REFERENCE: ("", METHODS[REFERENCE])}
     variants |= {name: (v.part, v.change) for name, v in ABLATION.items() if name in results}
     runs = {name: results[name] for name in variants}

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
@@ -10,13 +12,31 @@ from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import compare, resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS, TURNS
 from medprobclip.paper.tables.experiments import REFERENCE
-from medprobclip.paper.tables.faulty_films import doubts
+from medprobclip.paper.tables.faulty_films import doubts, faulty_films
 from medprobclip.paper.tables.names import COMPARED, DOUBTS
 from medprobclip.paper.tables.reliability import run_confidences
-from medprobclip.paper.tables.scored_runs import Results, stacked
+from medprobclip.paper.tables.scored_runs import Results, load_degraded, stacked
 from medprobclip.training.loop import TrainingError
+from medprobclip.training.profiles import Profile
 
 K = 10
+
+
+def compared_trainings(
+    runs: Path, profile: Profile, corpus: Path, calibration: Results, test: Results, films: pd.DataFrame
+) -> pd.DataFrame:
+    """`degraded_table` of the methods and of whatever runs with spoilt views are finished.
+
+    `runs` is the profile's folder of runs, `corpus` that of its tables; `films` are those of the methods.
+    Empty without a run of MedProbCLIP.
+    """
+    if REFERENCE not in test:
+        return pd.DataFrame()
+    degraded, fitted = (
+        load_degraded(runs, profile, corpus / f"{split}.csv") for split in ("test", "calibrate")
+    )
+    more = faulty_films(fitted, degraded, corpus / "test.csv") if degraded else films[:0]
+    return degraded_table(calibration | fitted, test | degraded, pd.concat([films, more]))
 
 
 def degraded_table(calibration: Results, test: Results, films: pd.DataFrame) -> pd.DataFrame:

@@ -15,7 +15,6 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import torch
-from tqdm import tqdm
 
 from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.data.degraded import DEGRADATIONS, degraded_copies
@@ -27,6 +26,7 @@ from medprobclip.model import MedProbCLIPModel
 from medprobclip.paper.tables.reliability import calibrators
 from medprobclip.paper.tables.scored_runs import Result, Results
 from medprobclip.support.files import replaced_file
+from medprobclip.support.progress import with_progress
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.runs import file_hash, load_run, load_strangeness, open_table, run_threads
@@ -74,7 +74,7 @@ def faulty_films(
     methods = [Fault(m, calibration[m][0], runs[0], faults.folder) for m, runs in held_out.items()]
     studies, models, images = methods[0].run.truth.studies, {}, None
     parts = []
-    for name in tqdm(("none", *faults.names), f"faults, {Path(csv).stem}", unit="fault"):
+    for name in with_progress(("none", *faults.names), f"{Path(csv).stem} films", "fault"):
         waiting = [fault for fault in methods if fault.stored(name) is None]
         for fault in waiting:
             if fault.method not in models:

@@ -198,6 +198,16 @@ def decision_table(
     return pd.DataFrame(rows)
 
 
+def decision_shares(decisions: pd.DataFrame, method: str) -> pd.DataFrame:
+    """One method's rows of `decision_table` for readers: percent, a row a severity."""
+    columns = {
+        "answered": "answered, %", STRANGE: "strange, %", AMBIGUOUS: "ambiguous, %",
+        "wrong": "wrong of those answered, %", "wrong_without": "wrong if all were answered, %",
+    }  # fmt: skip
+    own = decisions[decisions["method"] == method].set_index("severity")
+    return 100 * own[list(columns)].rename(columns=columns)
+
+
 def _random(errors: np.ndarray, draws: tuple) -> float:
     """AURC of a random order: the share of errors."""
     return float(np.mean([errors[cells, rows].mean() for rows, cells in zip(*draws, strict=True)]))

@@ -169,7 +169,8 @@ def area_table(calibration: Results, test: Results, chosen: dict[tuple[str, str]
 def curve_table(calibration: Results, test: Results, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
     """Risk–coverage curves of each method's first run by its chosen confidence, at 1, 2 … 100 % coverage.
 
-    Columns: `direction`, `k`, `method` (also `random` and `oracle`, the reference's), `coverage`, `risk`.
+    Columns: `direction`, `k`, `method` (also `random` and `oracle`, the reference's), `coverage`, `answered`
+    (the queries behind it), `risk`.
     """
     parts = {}
     shares = np.arange(1, 101)
@@ -183,7 +184,7 @@ def curve_table(calibration: Results, test: Results, chosen: dict[tuple[str, str
                     curves |= {"random": random_curve(wrong), "oracle": oracle_curve(wrong)}
                 at = -(-shares * len(wrong) // 100) - 1  # in whole numbers: 0.07 * 100 is above 7
                 for name, curve in curves.items():
-                    columns = {"coverage": shares / 100, "risk": curve.risk[at]}
+                    columns = {"coverage": shares / 100, "answered": at + 1, "risk": curve.risk[at]}
                     parts[direction, k, name] = pd.DataFrame(columns)
     return stacked(parts, "direction", "k", "method")
 

@@ -2,18 +2,36 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 
+from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.evaluation.discrimination import auroc, paired_auroc
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import drawn_queries, percentiles
 from medprobclip.evaluation.retrieval import BootstrapConfig
-from medprobclip.paper.tables.faulty_films import doubts
+from medprobclip.paper.tables.faulty_films import doubts, reference_radiographs
 from medprobclip.paper.tables.names import DOUBTS
 
+MUCH = 3  # codes of the study that stands for all in the picture of faults
 K = 10  # of the recall, and of the errors behind AURC
 DETECTS = {f"{name}_detects": label for name, label in DOUBTS.items()}
+
+
+def fault_examples(studies: pd.DataFrame, csv: Path, size: int) -> tuple[np.ndarray, pd.DataFrame]:
+    """One radiograph with much to see, under every fault: uint8 `[faults, 1 + severities, S, S]`.
+
+    The faultless one first; and what is done at each severity: `corruption`, `unit`, a column a severity.
+    """
+    shown = int(np.argmax(studies["codes"].map(len) >= MUCH))
+    image = reference_radiographs(studies, csv, size)[[shown]]
+    ids = [studies["study_id"].iloc[shown]]
+    worse = [[corrupt(image, name, severity, ids)[0] for severity in SEVERITIES] for name in CORRUPTIONS]
+    values = [[c.label, c.unit, *c.values] for c in CORRUPTIONS.values()]
+    numbers = pd.DataFrame(values, columns=["corruption", "unit", *SEVERITIES])
+    return np.stack([[image[0], *row] for row in worse]), numbers
 
 
 def robustness_table(films: pd.DataFrame, chosen: dict[tuple[str, str], str]) -> pd.DataFrame:
@@ -56,6 +74,21 @@ def mean_over_corruptions(table: pd.DataFrame) -> pd.DataFrame:
     return table.groupby(["method", "severity"], sort=False, as_index=False)[values].mean()
 
 
+def by_fault(table: pd.DataFrame, method: str, severity: int) -> pd.DataFrame:
+    """One method at one severity of `robustness_table`, for readers: what each fault costs, who notices.
+
+    A row a fault, in words, the costliest first; columns R@10 in percent and an AUROC for each of two doubts.
+    """
+    rows = table[(table["method"] == method) & (table["severity"] == severity)]
+    columns = {
+        "recall": "R@10, %", "variance_detects": "AUROC of the variance",
+        "strangeness_detects": "AUROC of strangeness",
+    }  # fmt: skip
+    names = [CORRUPTIONS[name].label for name in rows["corruption"]]
+    named = rows[list(columns)].rename(columns=columns).set_index(pd.Index(names, name="fault"))
+    return named.sort_values("R@10, %")
+
+
 def detection_table(films: pd.DataFrame) -> pd.DataFrame:
     """Whether a doubt tells faulty films from good ones: the mean AUROC over all corruptions, by severity.
 
@@ -74,6 +107,12 @@ def detection_table(films: pd.DataFrame) -> pd.DataFrame:
                 row = {"method": method, "severity": severity, "doubt": name}
                 rows.append({**row, "auroc": value, "low": low, "high": high, "least": least})
     return pd.DataFrame(rows)
+
+
+def detection_by_severity(detection: pd.DataFrame, method: str) -> pd.DataFrame:
+    """One method's AUROCs of `detection_table` for readers: a row a doubt, in words, a column a severity."""
+    own = detection[detection["method"] == method].pivot(index="doubt", columns="severity", values="auroc")
+    return own.loc[list(DOUBTS)].rename(index=DOUBTS)
 
 
 def _auroc(now: np.ndarray, before: np.ndarray) -> float:

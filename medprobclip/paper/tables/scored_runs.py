@@ -9,7 +9,6 @@ from pathlib import Path
 
 import numpy as np
 import pandas as pd
-from tqdm import tqdm
 
 from medprobclip.data.correspondence import same_coding
 from medprobclip.evaluation.ceiling import reader_scores
@@ -17,6 +16,7 @@ from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.evaluation.many_to_many import coding_overlap
 from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
 from medprobclip.paper.tables.experiments import REFERENCE, Experiment, comparison, group_of
+from medprobclip.support.progress import with_progress
 from medprobclip.training.claims import is_finished
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
@@ -130,7 +130,7 @@ def _load(runs: Path, experiments: list[Experiment], csv: Path) -> Results:
         raise TrainingError(f"{missing} holds no finished training; train it first (notebook 03)")
     results: Results = {}
     truth = None
-    for experiment in tqdm(finished, f"runs on {Path(csv).stem}", unit="run"):
+    for experiment in with_progress(finished, f"scoring {Path(csv).stem}", "run"):
         folder = runs / experiment.folder
         check_settings(folder, experiment.profile)
         name = "embeddings" if Path(csv).stem == "test" else f"embeddings-{Path(csv).stem}"

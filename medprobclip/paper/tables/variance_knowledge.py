@@ -32,6 +32,10 @@ PROPERTIES = {  # in the order of the table
     "rank_unambiguous": "the same, where no other is coded alike",
     "severity": "severity of a fault, mean of the faults",
 }
+CONTROLLED = {
+    "sharing_abnormal": "sharing",
+    "rank_unambiguous": "rank",
+}  # among fewer studies, of all of them
 # What a study is; its rank is what becomes of it, and explains none of these away.
 _INPUTS = {
     "image": ("sharing", "conspicuity", "findings", "rarity"),
@@ -134,22 +138,27 @@ def under_faults(films: pd.DataFrame) -> dict[str, np.ndarray]:
     return severity
 
 
-def _side(known: pd.DataFrame, inputs: tuple[str, ...]) -> list[dict]:
-    """The rows of one run on one side: `properties` with the columns `variance` and `rank`."""
+def counted_studies(known: pd.DataFrame) -> dict[str, np.ndarray]:
+    """The studies behind each of PROPERTIES, bool `[N]`, from the table of `properties`."""
     coded = known["rarity"].notna()
-    counted = {
-        "sharing": coded,
+    own = {
         "sharing_abnormal": coded & ~known["normal"],
         "conspicuity": coded & known["conspicuity"].notna(),
         "rank_unambiguous": known["sharing"] == 1,
     }
+    return {name: own.get(name, coded).to_numpy() for name in PROPERTIES}
+
+
+def _side(known: pd.DataFrame, inputs: tuple[str, ...]) -> list[dict]:
+    """The rows of one run on one side: `properties` with the columns `variance` and `rank`."""
+    counted = counted_studies(known)
     filled = known.fillna({"conspicuity": 0.0})
     rows = []
     for name in PROPERTIES:
-        column = {"sharing_abnormal": "sharing", "rank_unambiguous": "rank"}.get(name, name)
+        column = CONTROLLED.get(name, name)
         if column not in (*inputs, "rank"):
             continue
-        part = filled[counted.get(name, coded)]
+        part = filled[counted[name]]
         pair = part["variance"].to_numpy(), part[column].to_numpy()
         others = part[[other for other in inputs if other != column]].to_numpy()
         row = {"property": name, "n": len(part)}

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable
+
 import numpy as np
 import pandas as pd
 
 from medprobclip.data.chexpert import coded, label_findings
+from medprobclip.data.reports import sentences
 from medprobclip.evaluation.resampling import drawn_queries, over_drawn_runs, summaries
 from medprobclip.evaluation.retrieval import BootstrapConfig
 from medprobclip.evaluation.zeroshot import (
+    PROMPTS,
     auroc_draws,
     encode_prompts,
     score_findings,
@@ -17,6 +22,12 @@ from medprobclip.evaluation.zeroshot import (
 from medprobclip.paper.tables.reported import beside
 from medprobclip.paper.tables.scored_runs import Result, Results, reference_of, stacked
 from medprobclip.training.runs import load_run
+
+_DENIAL = {"no", "not", "without"}
+# Words that both kinds of sentences share, and that name no finding.
+_PLAIN = _DENIAL | set(
+    "a an and are both chest in is left normal of or present right seen the there with".split()
+)
 
 
 def finding_scores(run: Result) -> tuple[pd.DataFrame, pd.DataFrame]:
@@ -62,3 +73,40 @@ def finding_table(validation: Results, test: Results) -> pd.DataFrame:
         parts[finding] = pd.concat([table, more], axis=1)
     table = stacked(parts, "finding")
     return table.assign(reported=beside("table2", table["method"], table["finding"]))
+
+
+def lowest_findings(table: pd.DataFrame, reports: Iterable[str], count: int = 4) -> pd.DataFrame:
+    """The findings with the lowest AUROC of the first method, and what training reports say of them.
+
+    `table` is that of `finding_table`, `reports` are the texts. Columns: "AUROC", and percent of the reports
+    that name the finding and that deny it, see `named_and_denied`.
+    """
+    rows = table[(table["method"] == table["method"].iloc[0]) & table["finding"].isin(PROMPTS)]
+    rows = rows.nsmallest(count, "value").set_index("finding")
+    texts = list(reports)
+    said = {name: named_and_denied(texts, *PROMPTS[name]) for name in rows.index}
+    columns = {
+        "AUROC": rows["value"].map("{:.2f}".format),
+        "named by training reports, %": [f"{said[name][0]:.1f}" for name in rows.index],
+        "denied by training reports, %": [f"{said[name][1]:.1f}" for name in rows.index],
+    }
+    return pd.DataFrame(columns, index=rows.index)
+
+
+def named_and_denied(
+    reports: Iterable[str], present: Iterable[str], absent: Iterable[str]
+) -> tuple[float, float]:
+    """Percent of reports with a sentence that names a finding, and with one that denies it.
+
+    Its words are those that the sentences for it share with those against it, plain ones apart; a sentence
+    with one of them and "no", "not" or "without" is a denial.
+    """
+    of_finding = set.union(*map(_words, present)) & set.union(*map(_words, absent)) - _PLAIN
+    told = [[words for s in sentences(text) if (words := _words(s)) & of_finding] for text in reports]
+    named = np.mean([any(not words & _DENIAL for words in of) for of in told])
+    denied = np.mean([any(words & _DENIAL for words in of) for of in told])
+    return 100 * float(named), 100 * float(denied)
+
+
+def _words(text: str) -> set[str]:
+    return set(re.findall(r"[a-z]+", text.lower()))

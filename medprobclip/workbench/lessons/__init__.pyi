@@ -1,9 +1,70 @@
 # Names to take from the package itself, each loaded when it is first used.
+from .alike import (
+    agreement_table as agreement_table,
+    heading_table as heading_table,
+    said_of_agreement as said_of_agreement,
+    said_of_normal as said_of_normal,
+    said_of_sharing as said_of_sharing,
+    sharing_table_of as sharing_table_of,
+)
+from .before_after import (
+    before_and_after as before_and_after,
+    said_of_fit as said_of_fit,
+    said_of_variances as said_of_variances,
+    score_table as score_table,
+    variance_table as variance_table,
+    variances as variances,
+)
+from .cards import (
+    card_of_file as card_of_file,
+    card_of_study as card_of_study,
+    card_of_words as card_of_words,
+    photograph as photograph,
+)
+from .deciding import (
+    decided_table as decided_table,
+    one_of_each as one_of_each,
+    said_of_decisions as said_of_decisions,
+    words_table as words_table,
+)
+from .desk import Desk as Desk, Reply as Reply
 from .dimensions import (
     centre_correlation as centre_correlation,
     crowding as crowding,
     hubs_by_dimension as hubs_by_dimension,
     said_of_hubs as said_of_hubs,
+)
+from .drawn import (
+    conspicuity_by_kind as conspicuity_by_kind,
+    finding_sheet as finding_sheet,
+    study_with_findings as study_with_findings,
+)
+from .edited_patient import (
+    FINDINGS as FINDINGS,
+    contrast_table as contrast_table,
+    normal_patients as normal_patients,
+    same_patient as same_patient,
+    twins as twins,
+)
+from .faults import (
+    FAULTS as FAULTS,
+    path_of_fault as path_of_fault,
+    said_of_faults as said_of_faults,
+    spoilt as spoilt,
+)
+from .film import idea_film as idea_film
+from .first_batch import (
+    eight_studies as eight_studies,
+    parameter_table as parameter_table,
+    reports_alike as reports_alike,
+    said_of_spread as said_of_spread,
+    said_of_targets as said_of_targets,
+    said_of_terms as said_of_terms,
+    shape_table as shape_table,
+    spread_table as spread_table,
+    target_table as target_table,
+    term_table as term_table,
+    untrained_scores as untrained_scores,
 )
 from .hidden_parts import (
     Toy as Toy,
@@ -13,6 +74,7 @@ from .hidden_parts import (
     said_of_occlusion as said_of_occlusion,
     train_toy as train_toy,
 )
+from .neighbours import neighbourhood as neighbourhood
 from .overlap import (
     gaussian as gaussian,
     idea_table as idea_table,
@@ -30,6 +92,23 @@ from .scores import (
     sigma_flow as sigma_flow,
     spread_path as spread_path,
 )
+from .search_costs import (
+    answers as answers,
+    asked as asked,
+    costs_of_a_score as costs_of_a_score,
+    product_ranges as product_ranges,
+    said_of_costs as said_of_costs,
+    said_of_ranges as said_of_ranges,
+    said_of_search as said_of_search,
+    sizes_in_memory as sizes_in_memory,
+    ties as ties,
+)
 from .ten_pairs import plane as plane, train_plane as train_plane
+from .training_run import (
+    chance_of_ten as chance_of_ten,
+    changed_settings as changed_settings,
+    history_table as history_table,
+    weighted_terms as weighted_terms,
+)
 
 __all__: list[str]

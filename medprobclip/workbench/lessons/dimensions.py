@@ -91,12 +91,12 @@ def said_of_hubs(table: pd.DataFrame) -> str:
     first, last = ends.loc[("equal", few)], ends.loc[("equal", many)]
     peak = ends.loc["equal"]["skew"].idxmax()
     change = "grows" if last["skew"] > first["skew"] else "does not grow"
-    more = "more" if ends.loc[("own", many), "skew"] > last["skew"] else "no more"
     return (
         f"From {few} to {many} dimensions the skew {change}: {first['skew']:.1f} to {last['skew']:.1f} "
-        f"(largest at {peak}); the "
-        f"greatest hub is found by {last['most']:.0f} of {ITEMS} queries, where {K} would be fair. With "
-        f"variances of their own the skew is {more}: {ends.loc[('own', many), 'skew']:.1f}."
+        f"(largest at {peak}); the greatest hub of {many} is found by {last['most']:.0f} of {ITEMS} queries "
+        f"in the mean of {SEEDS} draws, where {K} would be fair. With variances of their own the items have "
+        f"a skew of {ends.loc[('own', few), 'skew']:.1f} in {few} and {ends.loc[('own', many), 'skew']:.1f} "
+        f"in {many} dimensions."
     )
 
 

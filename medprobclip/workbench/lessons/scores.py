@@ -140,7 +140,7 @@ def sigma_flow(distance: float, start: float) -> Figure:
     left.plot(distances, distances**2, color=style.INK, ls="--", lw=1.5)
     path = spread_path(distance, start)
     left.plot([distance] * len(path), path["s"], color=style.MARK, lw=3)
-    left.plot([distance], [start], "o", color=style.MARK, mec=style.INK, ms=8)
+    left.plot([distance], [start], "o", color=style.MARK, mec=style.INK, ms=8, zorder=5)  # over the words
     left.set(yscale="log", ylim=(0.05, 12), xlim=(0, 3), xlabel="distance Δ", ylabel="s = σx² + σy²")
     left.set_title("Red widens, blue narrows")
     box = {"fc": "white", "ec": "none", "alpha": 0.85, "pad": 1.5}

@@ -31,12 +31,13 @@ def test_corruptions_show_every_picture(n):
     labels = [corruption.label for corruption in CORRUPTIONS.values()][:n]
     pictures = np.arange(n * 6, dtype=np.uint8).reshape(n, 6, 1, 1) * np.ones((1, 1, 8, 8), np.uint8)
     figure = corruptions(pictures, labels)
-    shown = [ax for sub in figure.subfigs for ax in sub.axes if ax.images]
+    shown = figure.axes
     assert [int(ax.images[0].get_array().max()) for ax in shown] == list(range(n * 6))
     assert all(ax.axison for ax in shown)
     assert [ax.get_ylabel().replace("\n", " ") for ax in shown if ax.get_ylabel()] == labels
     above = ["none", *(f"severity {severity}" for severity in range(1, 6))]
-    assert [title for title in titles(shown) if title] == above * (1 if n == 1 else 2)
+    assert [title for title in titles(shown) if title] == above
+    assert_readable(figure)
 
 
 def fault_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
@@ -72,16 +73,17 @@ def test_robustness_draws_both_tables(methods):
     average = mean_over_corruptions(table)
     figure = drawn_robustness(methods)
     top, bottom = figure.subfigs
-    for ax, column in zip(top.axes, TOP, strict=True):
+    for ax, column in zip(top.axes[:5], TOP, strict=True):
         lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
         for name, line in zip(methods, lines, strict=True):
             rows = average[average["method"] == name]
             assert line.get_xdata().tolist() == list(range(6))
             np.testing.assert_allclose(line.get_ydata(), rows[column])
         assert not ax.collections
-    for ax in top.axes[3:]:
+    for ax in top.axes[3:5]:
         assert [line.get_ydata()[0] for line in ax.get_lines() if line.get_linestyle() == "--"] == [0.5]
-    rows = bottom.axes[:11], bottom.axes[11:22], bottom.axes[22:]
+    assert len(bottom.axes) == 33
+    rows = bottom.axes[::3], bottom.axes[1::3], bottom.axes[2::3]
     for row, column in zip(rows, ("recall", *TOP[3:]), strict=True):
         for ax, corruption in zip(row, CORRUPTIONS, strict=True):
             lines = [line for line in ax.get_lines() if line.get_linestyle() == "-"]
@@ -90,26 +92,23 @@ def test_robustness_draws_both_tables(methods):
                 assert line.get_xdata().tolist() == list(range(6))
                 np.testing.assert_array_equal(line.get_ydata(), table[of][column])
             assert len(ax.collections) == (len(methods) if column == "recall" else 0)  # bands
-    assert titles(bottom.axes) == [*(corruption.label for corruption in CORRUPTIONS.values()), *[""] * 22]
-    assert legend_of(figure) == [METHODS[name] for name in methods]
+    beside = [ax.get_ylabel().replace("\n", " ") for ax in rows[0]]
+    assert beside == [corruption.label for corruption in CORRUPTIONS.values()]
+    assert [text.get_text() for text in top.axes[5].get_legend().get_texts()] == [METHODS[n] for n in methods]
 
 
 def test_robustness_can_be_read():
     figure = drawn_robustness(ALL)
     assert_readable(figure)
     top, bottom = figure.subfigs
-    assert titles(top.axes) == [
+    assert [title.replace("\n", " ") for title in titles(top.axes[:5])] == [
         "R@10, %, mean of both directions",
         "AURC at R@10, image to text",
         "mean total variance, 1 = no fault",
         "AUROC of the variance for a fault",
         "AUROC of strangeness for a fault",
     ]
-    assert [ax.get_ylabel() for ax in bottom.axes if ax.get_ylabel()] == [
-        "R@10, %",
-        "AUROC of the\nvariance",
-        "AUROC of\nstrangeness",
-    ]
+    assert titles(bottom.axes[:3]) == ["R@10, %", "AUROC of the variance", "AUROC of strangeness"]
 
 
 def mixed_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
@@ -141,7 +140,7 @@ def test_areas_of_faulty_films_are_those_of_the_table(methods):
     assert [p.get_xdata()[0] for p in points] == pytest.approx(table["aurc"].tolist())
     hollow = [p.get_markerfacecolor() == "white" for p in points]
     assert hollow == [low <= 0 for low in table["difference_low"]]
-    assert labels_of(right) == list(ORDERS.values())
+    assert [label.replace("\n", " ") for label in labels_of(right)] == list(ORDERS.values())
     assert_readable(figure)
 
 
@@ -161,7 +160,8 @@ def test_films_and_texts_of_a_third_kind_are_those_of_the_table():
     figure = third_kind(table, pictures)
     top, bottom = figure.subfigs
     assert [int(ax.images[0].get_array().max()) for ax in top.axes] == list(range(7))
-    assert titles(top.axes) == ["as it should be", *(f"a kind of image {kind}" for kind in range(6))]
+    above = [title.replace("\n", " ") for title in titles(top.axes)]
+    assert above == ["as it should be", *(f"a kind of image {kind}" for kind in range(6))]
     for ax, side in zip(bottom.axes, ("image", "report"), strict=True):
         of = (
             table[table["side"] == side]
@@ -203,7 +203,7 @@ def test_trainings_are_those_of_the_table(methods):
         if "difference_low" in of:
             same = (of["difference_low"] <= 0) & (of["difference_high"] >= 0)
             assert [p.get_markerfacecolor() == "white" for p in points] == same.tolist()
-    assert labels_of(figure.axes[0]) == [COMPARED[name] for name in methods]
+    assert [label.replace("\n", " ") for label in labels_of(figure.axes[0])] == [COMPARED[n] for n in methods]
     assert_readable(figure)
 
 

@@ -4,16 +4,19 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_readable, labels_of, legend_of, titles
+from drawn import assert_readable, labels_of, legend_of, pixels_of_letters, points, titles
 
 from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.objectives import term_weights
 from medprobclip.paper.figures.model import (
     readability,
     scaling,
+    trained_similarity,
     training_curves,
     uncertainty_and_sharing,
     untrained_similarity,
 )
+from medprobclip.settings import OBJECTIVES
 from medprobclip.simulator.school import KINDS
 
 pytestmark = pytest.mark.filterwarnings("error")
@@ -34,28 +37,94 @@ def test_untrained_similarity_shows_scores_images_and_headings():
     assert_readable(figure)
 
 
+def test_trained_similarity_shows_both_stages_with_the_best_report_marked():
+    before, after = np.arange(9.0).reshape(3, 3), np.eye(3)
+    images = np.arange(3, dtype=np.uint8)[:, None, None] * np.ones((8, 8))
+    figure = trained_similarity(before, after, images, ["one", "two", "three"])
+    films, maps = figure.axes[:3], [ax for ax in figure.axes if ax.get_title(loc="left")]
+    assert [int(film.images[0].get_array().max()) for film in films] == [0, 1, 2]
+    assert titles(maps) == ["Before training", "After training"]
+    for ax, scores, best in zip(maps, (before, after), ([2, 2, 2], [0, 1, 2]), strict=True):
+        np.testing.assert_array_equal(ax.images[0].get_array(), scores)
+        (dots,) = [line for line in ax.get_lines() if line.get_marker() == "o"]
+        assert dots.get_xdata().tolist() == best
+        assert labels_of_columns(ax) == ["one", "two", "three"]
+        assert len(ax.patches) == 3  # the pairs
+    assert legend_of(figure) == ["the film's own report", "the film's best report"]
+    assert_readable(figure)
+    assert pixels_of_letters(figure) > 10.5
+
+
+def labels_of_columns(ax: plt.Axes) -> list[str]:
+    return [label.get_text() for label in ax.get_xticklabels()]
+
+
+def test_terms_have_names_for_readers():
+    history = pd.DataFrame({"epoch": [1, 2], "val_R@10_i2t": [1.0, 4], "val_R@10_t2i": [2.0, 3]})
+    terms = pd.DataFrame({name: [2.0, 1.0] for name in term_weights(OBJECTIVES["medprobclip-inclusion"])})
+    figure = training_curves(history, terms, 1.5)
+    names = [text.get_text() for text in figure.axes[0].get_legend().get_texts()]
+    assert len(names) == terms.shape[1] == 6
+    assert not any("_" in name for name in names)
+    assert_readable(figure)
+    assert pixels_of_letters(figure) > 10.5
+
+
 def test_training_curves_show_every_term_and_both_directions():
     history = pd.DataFrame({"epoch": [1, 2, 3], "val_R@10_i2t": [1.0, 4, 9], "val_R@10_t2i": [2.0, 3, 8]})
     terms = {"loss": [3.0, 2, 1], "cross_modal": [2.0, 1.5, 0.5], "kl": [0.1, 0.2, 0.3]}
     left, right = training_curves(history, terms, chance=1.5).axes
-    assert {line.get_label(): list(line.get_ydata()) for line in left.get_lines()} == terms
+    named = {"all together": terms["loss"]} | {name: terms[name] for name in ("cross_modal", "kl")}
+    assert {line.get_label(): list(line.get_ydata()) for line in left.get_lines()} == named
     lines = {line.get_label(): list(line.get_ydata()) for line in right.get_lines()}
     assert lines == {DIRECTIONS["i2t"]: [1, 4, 9], DIRECTIONS["t2i"]: [2, 3, 8], "chance": [1.5, 1.5]}
     assert right.get_ylim()[0] == 0
     assert [text.get_text() for text in right.get_legend().get_texts()] == list(lines)
 
 
-def test_uncertainty_shows_medians_with_quartiles():
+def control_rows() -> pd.DataFrame:
+    """As `tables.ambiguity.control_table`; of the reports too few studies are left for one control."""
+    rows = [
+        {"side": side, "property": name, "n": 600 - 50 * i, "rho": rho, "rho_low": rho - 0.1,
+         "rho_high": rho + 0.05}
+        for side, first in (("image", 0.3), ("report", 0.6))
+        for i, name in enumerate(("sharing", "sharing_abnormal", "rank", "rank_unambiguous"))
+        for rho in [np.nan if (side, i) == ("report", 3) else first - 0.1 * i]
+    ]  # fmt: skip
+    return pd.DataFrame(rows)
+
+
+def test_uncertainty_shows_medians_with_quartiles_and_both_controls():
     table = pd.DataFrame({
         "group": ["1", "2 – 4"], "studies": [30, 12], "low": [1.0, 2], "median": [2.0, 3], "high": [5.0, 9],
     })  # fmt: skip
-    figure = uncertainty_and_sharing(table, table.assign(median=[20.0, 30], low=[10.0, 20], high=[50.0, 90]))
-    for ax, scale in zip(figure.axes, (1, 10), strict=True):
-        (container,) = ax.containers
-        assert (container.lines[0].get_ydata() / scale).tolist() == [2, 3]
-        ends = [segment[:, 1].tolist() for segment in container.lines[2][0].get_segments()]
-        np.testing.assert_allclose(ends, scale * table[["low", "high"]])
-        assert [label.get_text() for label in ax.get_xticklabels()] == ["1\n(n = 30)", "2 – 4\n(n = 12)"]
+    sides = pd.concat([table.assign(side="image"), table.assign(side="report", median=[3.0, 4])])
+    ranks = sides.assign(median=10 * sides["median"], low=10 * sides["low"], high=10 * sides["high"])
+    figure = uncertainty_and_sharing(sides, ranks, control_rows())
+    films, reports, rank, control = figure.axes
+    for containers, part, scale in (
+        (films.containers, ("image",), 1),
+        (reports.containers, ("report",), 1),
+        (rank.containers, ("image", "report"), 10),
+    ):
+        assert len(containers) == len(part)
+        for container, side in zip(containers, part, strict=True):
+            rows = sides[sides["side"] == side]
+            medians = container.lines[0].get_ydata().astype(float) / scale
+            np.testing.assert_allclose(medians, rows["median"])
+            ends = [segment[:, 1].tolist() for segment in container.lines[2][0].get_segments()]
+            np.testing.assert_allclose(ends, scale * rows[["low", "high"]])
+    assert [label.get_text() for label in films.get_xticklabels()] == ["1\n(n = 30)", "2 – 4\n(n = 12)"]
+    shown = control_rows().dropna()
+    assert [point[0] for point in points(control)] == pytest.approx(
+        shown.sort_values("side", kind="stable")["rho"].tolist()
+    )
+    ends = [c.lines[2][0].get_segments()[0][:, 0] for c in control.containers]
+    np.testing.assert_allclose(ends, shown[["rho_low", "rho_high"]])
+    assert [label.split("(")[1] for label in labels_of(control)] == [
+        f"{n} studies)" for n in (600, 550, 500, 450)
+    ]
+    assert legend_of(figure) == ["radiographs", "reports"]
     assert_readable(figure)
 
 

@@ -118,6 +118,13 @@ def test_areas_can_be_read():
     assert len(legend_of(figure)) == len(set(legend_of(figure))) == 4
 
 
+def test_areas_of_one_method_and_seed_explain_nothing_that_is_absent():
+    rows = area_rows(ALONE)
+    figure = figure_2_areas(rows.assign(least=rows["value"], most=rows["value"], reported=np.nan))
+    assert legend_of(figure) == ["random order"]
+    assert_readable(figure)
+
+
 def selective_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
     """As `tables.reliability.selective_table`; each method chose another confidence, by direction."""
     names, rows = list(LABELS), []
@@ -149,6 +156,15 @@ def test_confidences_are_filled_where_they_were_chosen(methods):
             np.testing.assert_allclose(marks.get_edgecolor(), [colour])
     assert labels_of(figure.axes[0]) == list(LABELS.values())
     assert legend_of(figure) == [*(METHODS[name] for name in methods), "filled: chosen on validation"]
+
+
+def test_no_confidence_lies_outside_its_panel():
+    rows = selective_rows()
+    rows.loc[(rows["direction"] == "t2i") & (rows["confidence"] == "variance"), "excess"] *= 3
+    for ax in confidences(rows).axes:
+        low, high = ax.get_xlim()
+        assert low == 0
+        assert max(marks.get_offsets()[:, 0].max() for marks in ax.collections) < high
 
 
 def test_confidences_can_be_read():
@@ -197,7 +213,36 @@ def test_calibration_draws_bins_and_errors(methods):
     by_chance = [line.get_xdata().tolist() for line in last.get_lines() if line.get_marker() == "|"]
     assert by_chance == [i2t[i2t["calibrator"] == "platt"]["ace_bias"].tolist()] * 3
     assert labels_of(last) == [METHODS[name] for name in methods]
-    assert legend_of(figure) == ["as trained", "Platt", "isotonic", "of right probabilities, by chance"]
+    left, chance = "further left than shown", "of right probabilities, by chance"
+    assert legend_of(figure) == ["as trained", "Platt", "isotonic", left, chance]
+
+
+@pytest.mark.parametrize("shift", [1.0, 1e-20])
+def test_calibration_panels_end_where_the_bins_do(shift):
+    """Both axes alike; what lies left of a logarithmic panel stands at its edge, at its own height."""
+    diagrams, table = calibration_rows(ALONE)
+    before = diagrams["calibrator"] == "before"
+    diagrams.loc[before, "confidence"] *= shift
+    pairs, *queries, _ = calibration(diagrams, table).axes
+    for ax in (pairs, *queries):
+        assert ax.get_xlim() == ax.get_ylim()
+        (diagonal,) = [line for line in ax.get_lines() if line.get_linestyle() == "--"]
+        assert diagonal.get_xdata().tolist() == diagonal.get_ydata().tolist() == list(ax.get_xlim())
+    rows = diagrams[diagrams["level"] == "pairs"]
+    low, high = pairs.get_xlim()
+    assert low == rows.loc[rows["frequency"] > 0, "frequency"].min() / 2
+    assert rows["high"].max() < high < 2 * rows["high"].max()
+    edge = [line for line in pairs.get_lines() if line.get_marker() == "<"]
+    outside = rows[rows["confidence"] < low]
+    assert np.unique(np.concatenate([line.get_xdata() for line in edge])).tolist() == [low]
+    np.testing.assert_array_equal(
+        np.concatenate([line.get_ydata() for line in edge]), outside["frequency"].clip(lower=low)
+    )
+    assert len(outside) >= (6 if shift < 1 else 1)
+    top = diagrams.loc[diagrams["level"] != "pairs", ["confidence", "high"]].max().max()
+    for ax in queries:
+        assert ax.get_xlim() == pytest.approx((-0.03 * top, 1.03 * top))
+        assert not [line for line in ax.get_lines() if line.get_marker() == "<"]
 
 
 def test_calibration_can_be_read():

@@ -123,6 +123,11 @@ def test_labels_say_what_was_changed(plain):
     }
 
 
+def test_without_the_reference_there_is_nothing_to_change(results):
+    assert ablation_table({}).empty
+    assert ablation_table({name: of for name, of in results.items() if name != "medprobclip"}).empty
+
+
 def test_the_reference_alone_is_rescored(results):
     table = ablation_table({"medprobclip": results["medprobclip"]})
     assert table["method"].tolist() == 2 * ["medprobclip", "rescored-csd", "rescored-cosine"] + [

@@ -1,6 +1,7 @@
 """What spoilt views and the inclusion term do: each metric by hand, paired with the reference."""
 
 import numpy as np
+import pandas as pd
 import pytest
 from faulty import made_films
 from sklearn.metrics import roc_auc_score
@@ -9,10 +10,10 @@ from test_scored_runs import made_results
 from medprobclip.evaluation.discrimination import paired_auroc
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.evaluation.resampling import compare
-from medprobclip.paper.tables.degraded_training import degraded_table
+from medprobclip.paper.findings.doubt import degraded_views
+from medprobclip.paper.tables.degraded_training import compared_trainings, degraded_table
 from medprobclip.paper.tables.names import COMPARED
 from medprobclip.paper.tables.reliability import run_confidences
-from medprobclip.paper.verdicts import degraded_views
 from medprobclip.training.loop import TrainingError
 
 NOISES = {"medprobclip": 1.5, "medprobclip-inclusion": 1.2, "degraded/medprobclip": 2.5}
@@ -133,6 +134,35 @@ def test_without_spoilt_views_the_reference_stands_alone(results, films):
     assert table["value"].notna().all()
     assert "difference" not in table
     assert list(degraded_views(table)) == []
+
+
+def test_what_is_finished_is_compared(results, films, table, monkeypatch, tmp_path):
+    """Runs with spoilt views stand beside the methods where there are any."""
+    module = "medprobclip.paper.tables.degraded_training"
+    spoilt = "degraded/medprobclip"
+    calibration, test = results
+    asked = []
+
+    def load(runs, profile, csv):
+        asked.append(csv.stem)
+        return {spoilt: (test if csv.stem == "test" else calibration)[spoilt]}
+
+    def measured(fitted, held_out, csv):
+        assert list(fitted) == list(held_out) == [spoilt]
+        return films[films["method"] == spoilt]
+
+    monkeypatch.setattr(f"{module}.load_degraded", load)
+    monkeypatch.setattr(f"{module}.faulty_films", measured)
+    methods = [{name: runs for name, runs in split.items() if name != spoilt} for split in results]
+    plain = films[films["method"] != spoilt]
+    together = compared_trainings(tmp_path, None, tmp_path, *methods, plain)
+    assert sorted(asked) == ["calibrate", "test"]
+    pd.testing.assert_frame_equal(together.set_index(["metric", "method"]).sort_index(), table)
+    monkeypatch.setattr(f"{module}.load_degraded", lambda *_: {})
+    alone = compared_trainings(tmp_path, None, tmp_path, *methods, plain)
+    assert set(alone["method"]) == set(NOISES) - {spoilt}
+    without = [{"clip": split["clip"]} for split in methods]
+    assert compared_trainings(tmp_path, None, tmp_path, *without, plain).empty
 
 
 def test_without_the_reference_there_is_nothing_to_compare_with(results, films):

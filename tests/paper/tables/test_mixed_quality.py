@@ -21,6 +21,7 @@ from medprobclip.paper.tables.mixed_quality import (
     Mixture,
     alarm_table,
     areas,
+    decision_shares,
     decision_table,
     drawn_mixtures,
     fitted_risks,
@@ -287,6 +288,9 @@ def test_decisions_by_a_loop(films, risks):
             assert getattr(row, word) == pytest.approx(count / len(own))
         assert row.wrong == pytest.approx(np.mean(wrong), nan_ok=True) if wrong else np.isnan(row.wrong)
         assert row.wrong_without == pytest.approx((own["rank_i2t"] > 10).mean())
+        shown = decision_shares(table, row.method).loc[row.severity]
+        told = [row.answered, row.strange, row.ambiguous, row.wrong, row.wrong_without]
+        assert shown.tolist() == pytest.approx([100 * share for share in told], nan_ok=True)
 
 
 def test_usual_confidences_are_asked_in_the_gallery_in_question(monkeypatch):

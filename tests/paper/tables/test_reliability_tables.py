@@ -241,6 +241,7 @@ def test_curves_answer_the_surest_share_of_the_queries():
             answered = [next(m for m in range(1, n + 1) if 100 * m >= share * n) for share in range(1, 101)]
             risk = table.loc[(direction, 1, "medprobclip"), "risk"]
             np.testing.assert_allclose(risk, [wrong[:m].mean() for m in answered])
+            assert table.loc[(direction, 1, "medprobclip"), "answered"].tolist() == answered
 
 
 def test_cases_of_every_level(calibration, test):

@@ -6,10 +6,15 @@ import pytest
 from faulty import made_films
 from sklearn.metrics import roc_auc_score
 
+from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.evaluation.reliability import risk_coverage
+from medprobclip.paper.tables.names import DOUBTS
 from medprobclip.paper.tables.robustness import (
     DETECTS,
+    by_fault,
+    detection_by_severity,
     detection_table,
+    fault_examples,
     mean_over_corruptions,
     robustness_table,
 )
@@ -117,3 +122,32 @@ def test_means_over_the_corruptions():
     for name in DETECTS:
         np.testing.assert_allclose(mean[name], mean["recall"] / 200)
     assert "recall_low" not in mean
+
+
+def test_tables_for_readers_hold_the_same_numbers_in_words(films, table):
+    table = table.rename(index={"blur": "defocus"})
+    shown = by_fault(table.reset_index(), "clip", 3)
+    assert shown["R@10, %"].is_monotonic_increasing
+    for name in {fault for method, fault, _ in table.index if method == "clip" and fault != "none"}:
+        row = table.loc[("clip", name, 3)]
+        values = row[["recall", "variance_detects", "strangeness_detects"]]
+        assert shown.loc[CORRUPTIONS[name].label].tolist() == values.tolist()
+    detection = detection_table(films)
+    shown = detection_by_severity(detection, "clip")
+    assert shown.index.tolist() == list(DOUBTS.values())
+    own = detection[(detection["method"] == "clip") & (detection["doubt"] == "entropy")]
+    assert shown.loc["softmax entropy"].to_dict() == own.set_index("severity")["auroc"].to_dict()
+
+
+def test_the_example_is_one_film_under_every_fault(monkeypatch):
+    pictures = np.random.default_rng(0).integers(0, 255, (3, 16, 16), dtype=np.uint8)
+    module = "medprobclip.paper.tables.robustness.reference_radiographs"
+    monkeypatch.setattr(module, lambda studies, csv, size: pictures)
+    studies = pd.DataFrame({"study_id": ["a", "b", "c"], "codes": [["x"], ["x", "y", "z"], ["x"] * 9]})
+    shown, numbers = fault_examples(studies, "test.csv", 16)
+    assert shown.shape == (len(CORRUPTIONS), 1 + len(SEVERITIES), 16, 16)
+    assert (shown[:, 0] == pictures[1]).all()  # the first study with three codes
+    for row, name in zip(shown, CORRUPTIONS, strict=True):
+        np.testing.assert_array_equal(row[4], corrupt(pictures[[1]], name, 4, ["b"])[0])
+    assert numbers["corruption"].tolist() == [corruption.label for corruption in CORRUPTIONS.values()]
+    assert numbers[5].tolist() == [corruption.values[-1] for corruption in CORRUPTIONS.values()]

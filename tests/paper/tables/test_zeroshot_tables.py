@@ -19,7 +19,7 @@ from medprobclip.evaluation.zeroshot import (
     score_findings,
 )
 from medprobclip.gaussian import Gaussian
-from medprobclip.paper.tables.zeroshot import finding_scores, finding_table
+from medprobclip.paper.tables.zeroshot import finding_scores, finding_table, lowest_findings, named_and_denied
 from medprobclip.training.encoders import build_model, build_tokenizer
 
 METHODS = {"clip": 0.4, "medprobclip": 1.2, "medprobclip-soft": 1.0}  # what a finding adds to its score
@@ -165,3 +165,28 @@ def test_scores_are_of_the_studies_that_were_coded(study_tables, tiny_profile, m
     found = [set(labels.columns[row]) for row in labels.to_numpy()]
     assert found == [{"Cardiomegaly"}, set(), {"Pneumothorax", "Pneumonia"}, set()]
     assert scores.index.equals(labels.index)
+
+
+def test_reports_that_name_and_that_deny_are_counted():
+    present, absent = (
+        ["There is a catheter.", "Clips are seen. A clip is seen."],
+        ["No catheter or clip.", "Tubes are not seen."],
+    )
+    reports = [
+        "The heart is normal. A catheter ends in the vein.",
+        "No clip. The lungs are clear.",
+        "There is a tube. The lungs are clear.",  # stands in the sentences against it alone
+        "Without catheter, but there is one clip. Clips are not seen.",
+        "",
+    ]
+    assert named_and_denied(reports, present, absent) == (20.0, 40.0)
+
+
+def test_the_lowest_findings_come_first():
+    rows = [("medprobclip", "Edema", 0.9), ("medprobclip", "Fracture", 0.4), ("medprobclip", "Mean", 0.1)]
+    table = pd.DataFrame([*rows, ("clip", "Edema", 0.2)], columns=["method", "finding", "value"])
+    lowest = lowest_findings(table, ["No fracture.", "Pulmonary edema. No rib fracture."])
+    assert lowest.index.tolist() == ["Fracture", "Edema"]
+    assert lowest.iloc[0].tolist() == ["0.40", "0.0", "100.0"]
+    assert lowest.iloc[1].tolist() == ["0.90", "50.0", "0.0"]
+    assert lowest_findings(table, [""], count=1).index.tolist() == ["Fracture"]

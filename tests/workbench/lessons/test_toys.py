@@ -98,7 +98,7 @@ def test_sentences_follow_the_numbers():
     rows = [("equal", 2, 1.0, 20), ("equal", 8, 0.5, 15), ("own", 2, 2.0, 30), ("own", 8, 3.0, 40)]
     said = dimensions.said_of_hubs(pd.DataFrame(rows, columns=["kind", "dim", "skew", "most"]))
     assert "does not grow: 1.0 to 0.5 (largest at 2)" in said
-    assert "is more: 3.0" in said
+    assert "a skew of 2.0 in 2 and 3.0 in 8 dimensions" in said
 
 
 def test_equal_variances_order_by_distance():

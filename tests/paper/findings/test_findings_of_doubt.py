@@ -5,23 +5,20 @@ import pandas as pd
 import pytest
 
 from medprobclip.evaluation.confidence import LABELS
-from medprobclip.paper.tables.mixed_quality import ORDERS, RULE
-from medprobclip.paper.verdicts import (
-    BEGIN,
-    END,
+from medprobclip.paper.findings.doubt import (
     about_ambiguity,
-    all_verdicts,
     degraded_views,
     detection_of,
     noticing_faults,
     third_kind,
     two_numbers,
     variance_or_entropy,
-    with_verdicts,
 )
+from medprobclip.paper.tables.mixed_quality import ORDERS, RULE
 
 BELOW, ACROSS, ABOVE = (-0.3, -0.1), (-0.1, 0.1), (0.1, 0.3)  # intervals of a difference
 UNKNOWN = (np.nan, np.nan)  # of too few studies
+MEANS = "mean of faults"
 
 
 def selective(bounds: tuple[float, float]) -> pd.DataFrame:
@@ -262,39 +259,6 @@ def test_third_kind_with_one_verdict_names_no_other(bounds, said):
         assert ";" not in sentence
 
 
-def test_all_verdicts_are_read_from_the_figures_numbers(tmp_path):
-    robustness = pd.concat(
-        [
-            detection({3: BELOW, 5: BELOW}).assign(panel="by fault"),
-            detection({3: ABOVE, 5: ABOVE}).assign(panel="mean of faults"),
-        ]
-    )
-    tables = {
-        "confidences": selective(BELOW), "what_variance_knows": knowledge(ABOVE), "robustness": robustness,
-        "selective_faulty": mixed({"rest": ABOVE}), "degraded_training": degraded(ACROSS),
-        "third_kind": kinds({"a knee": ABOVE}),
-    }  # fmt: skip
-    for name, table in tables.items():
-        table.to_csv(tmp_path / f"{name}.csv", index=False)
-    sentences = all_verdicts(tmp_path)
-    assert sentences == [
-        *variance_or_entropy(selective(BELOW)), *about_ambiguity(knowledge(ABOVE)),
-        *noticing_faults(detection({3: ABOVE, 5: ABOVE})),
-        *third_kind(kinds({"a knee": ABOVE})), *two_numbers(mixed({"rest": ABOVE})),
-        *degraded_views(degraded(ACROSS)),
-    ]  # fmt: skip
-    assert len(detection_of(robustness)) == 6
-
-
-def test_only_what_stands_between_the_marks_is_written():
-    readme = f"# Title\n\nbefore\n{BEGIN}\n- old\n- older\n{END}\nafter {END}\n"
-    once = with_verdicts(readme, ["One.", "Two."])
-    assert once == f"# Title\n\nbefore\n{BEGIN}\n- One.\n- Two.\n{END}\nafter {END}\n"
-    assert with_verdicts(once, ["One.", "Two."]) == once
-    assert with_verdicts(once, ["Three."]) == with_verdicts(readme, ["Three."])
-
-
-@pytest.mark.parametrize("readme", ["", f"{BEGIN} alone", f"{END} alone", f"{END} before {BEGIN}"])
-def test_a_text_without_marks_has_no_place_for_verdicts(readme):
-    with pytest.raises(ValueError, match="no place for verdicts"):
-        with_verdicts(readme, ["One."])
+def test_only_the_means_of_faults_are_detection():
+    by_fault, means = (detection({3: ABOVE, 5: ABOVE}).assign(panel=panel) for panel in ("by fault", MEANS))
+    pd.testing.assert_frame_equal(detection_of(pd.concat([by_fault, means])), means)

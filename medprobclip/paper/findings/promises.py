@@ -9,6 +9,7 @@ import pandas as pd
 
 from medprobclip.data.corruptions import CORRUPTIONS
 from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.paper.findings.words import percent
 from medprobclip.paper.tables.experiments import METHODS, REFERENCE
 from medprobclip.paper.tables.names import ALPHA, DELTA, LEAST, MODEL, RIGHT
 
@@ -23,20 +24,23 @@ def kept_promises(guarantees: pd.DataFrame, method: str = REFERENCE) -> Iterator
         who = f"{METHODS[method]}, {DIRECTIONS[direction]}"
         of_all = (rows["what"] == "coverage") & (rows["grouped"] == "all") & np.isclose(rows["level"], ALPHA)
         told = "; ".join(
-            f"{RIGHT[row.right]} {_percent(row.value)} ({_percent(row.least)} to {_percent(row.most)} in "
-            f"95 % of the splits, {_percent(row.actual)} on the real tables), {row.size:.0f} answers in the "
+            f"{RIGHT[row.right]} {percent(row.value)} ({percent(row.least)} to {percent(row.most)} in "
+            f"95 % of the splits, {percent(row.actual)} on the real tables), {row.size:.0f} answers in the "
             "median"
             for row in rows[of_all].itertuples()
         )
-        promise = _percent(1 - ALPHA)
+        promise = percent(1 - ALPHA)
         yield f"{who}: sets that promise a right answer to {promise} of the queries hold one for: {told}."
         told = "; ".join(
-            f"at most {_percent(row.level)} in {_percent(1 - row.none)} of the splits "
-            f"({_percent(row.answered)} of the queries answered, the promise broken in {_percent(row.value)})"
+            f"at most {percent(row.level)} in {percent(1 - row.none)} of the splits "
+            f"({percent(row.answered)} of the queries answered, the promise broken in {percent(row.value)})"
             for row in rows[rows["what"] == "selective"].itertuples()
         )
-        sure = f"with {_percent(1 - DELTA)} confidence"
-        yield f"{who}: how few wrong answers could be promised {sure}: {told}."
+        sure = f"with {percent(1 - DELTA)} confidence"
+        yield (
+            f"{who}: how few wrong answers could be promised {sure} (wrong: none of ten coded alike, which "
+            f"asks less than the retriever, whose right answers are worded alike): {told}."
+        )
     if len(own):
         yield f"{METHODS[method]}: {_counted(own)}."
 
@@ -66,7 +70,7 @@ def what_sets_cost(sizes: pd.DataFrame, method: str = REFERENCE) -> Iterator[str
 
 def _sizes(rows: pd.DataFrame) -> str:
     said = [f"{rows.loc[g, 'median']:.0f}{where}" for g, where in _SHARING.items() if g in rows.index]
-    return f"{', '.join(said)} ({_percent(rows.loc['all', 'coverage'])} of all hold a right one)"
+    return f"{', '.join(said)} ({percent(rows.loc['all', 'coverage'])} of all hold a right one)"
 
 
 def broken_promises(table: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
@@ -82,16 +86,12 @@ def broken_promises(table: pd.DataFrame, method: str = REFERENCE) -> Iterator[st
             still = row.coverage_answered >= row.promise
             answered = (
                 f", {'and' if kept == still else 'but'} {'kept' if still else 'broken'} for the "
-                f"{_percent(row.answered)} that are not called strange ({_percent(row.coverage_answered)})"
+                f"{percent(row.answered)} that are not called strange ({percent(row.coverage_answered)})"
             )
         yield (
             f"{METHODS[method]}, films at severity {row.severity:g} of all {len(CORRUPTIONS)} faults: the "
-            f"promise of {_percent(row.promise)} is {'kept' if kept else 'broken'} "
-            f"({_percent(row.coverage)} of the sets hold a right report){answered}. A set without one is "
-            f"given for {_percent(row.failed)} of the films, or {_percent(row.failed_answered)} when strange "
+            f"promise of {percent(row.promise)} is {'kept' if kept else 'broken'} "
+            f"({percent(row.coverage)} of the sets hold a right report){answered}. A set without one is "
+            f"given for {percent(row.failed)} of the films, or {percent(row.failed_answered)} when strange "
             "ones are not answered."
         )
-
-
-def _percent(share: float) -> str:
-    return f"{100 * share:.0f} %"

@@ -1,21 +1,19 @@
-"""What the figures of doubt say, in sentences made by their numbers: opposite numbers, opposite words."""
+"""What the figures of doubt say: variance against entropy, ambiguity, faults noticed, two numbers."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
 
 import pandas as pd
 
 from medprobclip.data.corruptions import CORRUPTIONS
 from medprobclip.evaluation.confidence import LABELS
 from medprobclip.evaluation.retrieval import DIRECTIONS
-from medprobclip.paper.promises import broken_promises, kept_promises, what_sets_cost
+from medprobclip.paper.findings.words import against, interval
 from medprobclip.paper.tables.experiments import DEGRADED, METHODS, REFERENCE
 from medprobclip.paper.tables.names import DOUBTS, RATE, RULE
 
 NAMES = {**METHODS, **DEGRADED}
-BEGIN, END = "<!-- verdicts: written by `make figures` -->", "<!-- end of verdicts -->"
 SEVERITIES = (3, 5)
 NOTICES, LOST = 0.8, 1.0  # least AUROC of a variance that notices faults; R@10 it may cost, percent points
 _VERBS = ("beats", "loses to", "cannot be told from")  # in the order of a sentence
@@ -28,11 +26,11 @@ def variance_or_entropy(selective: pd.DataFrame, method: str = REFERENCE) -> Ite
     for row in rows.itertuples():
         entropy = row.aurc - row.less_entropy
         bounds = row.less_entropy_low, row.less_entropy_high
-        said = _against(*bounds, *_VERBS)
+        said = against(*bounds, *_VERBS)
         yield (
             f"{NAMES[method]}, {DIRECTIONS[row.direction]}: as a confidence the total variance {said} the "
             f"entropy: AURC at R@{row.k} {row.aurc:.3f} against {entropy:.3f}, difference "
-            f"{_interval(row.less_entropy, *bounds)} (less is better)."
+            f"{interval(row.less_entropy, *bounds)} (less is better)."
         )
 
 
@@ -53,7 +51,7 @@ def two_numbers(mixed: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
     rows = mixed[mixed["method"] == method].set_index("order")
     own, others = rows.loc[RULE], rows.drop(RULE)
     beats, loses, same = _VERBS
-    verbs = [_against(r.difference_low, r.difference_high, loses, beats, same) for r in others.itertuples()]
+    verbs = [against(r.difference_low, r.difference_high, loses, beats, same) for r in others.itertuples()]
     counts = [f"{verb} {verbs.count(verb)}" for verb in sorted(set(verbs), key=_VERBS.index)]
     if len(counts) == 1:
         every = "any" if verbs[0] == _VERBS[-1] else "each"
@@ -65,7 +63,7 @@ def two_numbers(mixed: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
     yield (
         f"{NAMES[method]}, half of the films with a fault: the risk from confidence and strangeness {said}: "
         f"AURC at R@10 {own['aurc']:.3f}; the best of them, {LABELS.get(best, best)}, {row['aurc']:.3f}, "
-        f"difference {_interval(row['difference'], row['difference_low'], row['difference_high'])} (above 0 "
+        f"difference {interval(row['difference'], row['difference_low'], row['difference_high'])} (above 0 "
         f"the risk is better; oracle {own['oracle']:.3f}, random order {own['random']:.3f})."
     )
 
@@ -80,13 +78,13 @@ def about_ambiguity(knowledge: pd.DataFrame, method: str = REFERENCE) -> Iterato
         if rows.empty:
             continue
         every, few = rows.loc["sharing"], rows.loc["sharing_abnormal"]
-        said = _against(few["rho_low"], few["rho_high"], "falls", "rises", "is not shown to change")
+        said = against(few["rho_low"], few["rho_high"], "falls", "rises", "is not shown to change")
         yield (
             f"{NAMES[method]}, {name}: with normal studies set aside the total variance {said} with the "
             f"number of studies that share the coding: Spearman's ρ "
-            f"{_interval(few['rho'], few['rho_low'], few['rho_high'])} "
-            f"(with them {_interval(every['rho'], every['rho_low'], every['rho_high'])}); given what else is "
-            f"known of the studies {_interval(few['partial'], few['partial_low'], few['partial_high'])}."
+            f"{interval(few['rho'], few['rho_low'], few['rho_high'])} "
+            f"(with them {interval(every['rho'], every['rho_low'], every['rho_high'])}); given what else is "
+            f"known of the studies {interval(few['partial'], few['partial_low'], few['partial_high'])}."
         )
 
 
@@ -131,54 +129,15 @@ def third_kind(table: pd.DataFrame) -> Iterator[str]:
             yield f"{name} called strange, at {100 * RATE:g} % false alarms: {flagged}."
 
 
-def all_verdicts(folder: Path) -> list[str]:
-    """Every sentence about the reference, from the CSV files of the figures in a folder."""
-
-    def read(name: str) -> pd.DataFrame:
-        return pd.read_csv(Path(folder) / f"{name}.csv")
-
-    # A folder of figures may be older than these.
-    promised = {"guarantees": kept_promises, "set_sizes": what_sets_cost, "broken_promise": broken_promises}
-    promised = {name: said for name, said in promised.items() if (Path(folder) / f"{name}.csv").exists()}
-    return [
-        *variance_or_entropy(read("confidences")),
-        *about_ambiguity(read("what_variance_knows")),
-        *noticing_faults(detection_of(read("robustness"))),
-        *third_kind(read("third_kind")),
-        *two_numbers(read("selective_faulty")),
-        *degraded_views(read("degraded_training")),
-        *(sentence for name, said in promised.items() for sentence in said(read(name))),
-    ]
-
-
 def detection_of(robustness: pd.DataFrame) -> pd.DataFrame:
     """The rows of `tables.detection_table` in the numbers of the figure `robustness`."""
     return robustness[robustness["panel"] == "mean of faults"]
 
 
-def with_verdicts(readme: str, sentences: list[str]) -> str:
-    """A text whose part between `BEGIN` and `END` is these sentences. Raises ValueError without the marks."""
-    head, begin, rest = readme.partition(BEGIN)
-    _, end, tail = rest.partition(END)
-    if not (begin and end):
-        raise ValueError(f"no place for verdicts: '{BEGIN}' and '{END}' are missing")
-    listed = "\n".join(f"- {sentence}" for sentence in sentences)
-    return f"{head}{BEGIN}\n{listed}\n{END}{tail}"
-
-
-def _against(low: float, high: float, less: str, more: str, same: str) -> str:
-    """`less` where an interval lies below 0, `more` above, `same` where it holds 0 or is none (NaN)."""
-    return less if high < 0 else more if low > 0 else same
-
-
 def _noticed(row) -> str:
     """What an AUROC with bounds says of a doubt."""
     more, same, less = _NOTICED
-    return _against(row.low - 0.5, row.high - 0.5, less, more, same)
-
-
-def _interval(value: float, low: float, high: float) -> str:
-    return f"{value:+.3f} [{low:+.3f}, {high:+.3f}]"
+    return against(row.low - 0.5, row.high - 0.5, less, more, same)
 
 
 def _auroc(row) -> str:
@@ -190,4 +149,4 @@ def _auroc(row) -> str:
 def _change(row: pd.Series) -> str:
     low, high = row["difference_low"], row["difference_high"]
     change = f"{row['difference']:+.1f} [{low:+.1f}, {high:+.1f}]"
-    return f"{row['value']:.1f} ({change}{_against(low, high, '', '', ', no difference shown')})"
+    return f"{row['value']:.1f} ({change}{against(low, high, '', '', ', no difference shown')})"
