@@ -14,6 +14,7 @@ Read in this order, each package from the ones above it only (a test asserts it)
     search.py             the k most likely matches in a gallery of any size
     model.py              two encoders, two Gaussian heads, one similarity: the one screen
     data/                 tables, radiographs and reports -> batches
+    archives/             archives and tables as people have them -> study tables that train
     simulator/            expert codes -> a patient, two films, the truth; the default corpus
     processor.py          images and texts as they come -> what the model takes
     evaluation/           pure functions of scores and embeddings

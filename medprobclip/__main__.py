@@ -13,6 +13,10 @@ from medprobclip.support.flags import print_anywhere
 COMMANDS = {  # name -> module with a `main(arguments)`, what it does
     "run": ("medprobclip.commands.run", "run the numbered notebooks without a browser"),
     "figures": ("medprobclip.commands.figures", "train the methods, write every table and figure"),
+    "prepare": (
+        "medprobclip.commands.prepare",
+        "MIMIC-CXR, OpenI or any table, as downloaded, into study tables",
+    ),
     "train": (
         "medprobclip.medprobclip_train",
         "train on your own study tables (CSV)",

@@ -41,6 +41,14 @@ class Tables:
         metadata={"help": "CSV file to set bad rows aside in, with reasons, instead of refusing their table"},
     )
 
+    show_text: bool | None = field(
+        default=None,
+        metadata={
+            "help": "let words of reports be printed, and rare ones stand in the vocabulary saved with the "
+            "model; by default only those of the demo's public corpus"
+        },
+    )
+
     def named(self) -> dict[str, Path]:
         """The tables under the names that messages give them."""
         named = {"training": self.train_csv, "validation": self.val_csv, "test": self.test_csv}
@@ -130,13 +138,16 @@ def run(tables: Tables, profile: Profile) -> None:
     from medprobclip.training.preflight import folder_problems, preflight
     from medprobclip.training.runs import evaluate_run, train_run
 
+    show = tables.show_text
     # One lock from the first look to the last score; a folder that has none to give is told with the rest.
     with nullcontext() if folder_problems(tables.out) else locked_folder(tables.out):
-        checked = preflight(tables.named(), profile, tables.out, tables.quarantine, tables.calibrate_share)
-        train_run(checked["training"], checked["validation"], tables.out, profile)
-        table, _ = evaluate_run(tables.out, checked["test"])
+        checked = preflight(
+            tables.named(), profile, tables.out, tables.quarantine, tables.calibrate_share, show
+        )
+        train_run(checked["training"], checked["validation"], tables.out, profile, show_text=show)
+        table, _ = evaluate_run(tables.out, checked["test"], show)
         if "calibration" in checked:
-            print(calibration_summary(calibrate_run(tables.out, checked["calibration"])))
+            print(calibration_summary(calibrate_run(tables.out, checked["calibration"], show)))
     print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
     print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
 

@@ -18,7 +18,7 @@ from transformers.models.auto import (  # not by way of what registers our class
 from medprobclip.data.augment import normalise, to_float
 from medprobclip.data.grey import SLIVER, ImageError, used_levels
 from medprobclip.data.missing import has_no_text
-from medprobclip.data.radiographs import grey_values, read_image, resize_square
+from medprobclip.data.radiographs import grey_values, read_square, resize_square
 from medprobclip.model import MedProbCLIPConfig
 from medprobclip.settings import EncoderConfig, GreyConfig
 from medprobclip.support.downloads import check_downloaded
@@ -46,28 +46,34 @@ class MedProbCLIPImageProcessor(BaseImageProcessor):
     def preprocess(self, images: Picture | Sequence[Picture]) -> BatchFeature:
         """One picture or B of them -> `pixel_values` float32 `[B, 1, S, S]`.
 
-        Files and pictures are read as `data.images.read_image` does. Raises ImageError for one that cannot
-        be used, ValueError for none.
+        Files are read as `data.radiographs.read_square` does, pictures as `read_image`. Raises ImageError for
+        one that cannot be used, ValueError for none.
         """
         pictures = [images] if isinstance(images, Picture) else list(images)
         if not pictures:
             raise ValueError("no images: give at least one, or leave them out")
-        greys = [_grey(picture, i) for i, picture in enumerate(pictures)]
-        if narrow := [i for i, grey in enumerate(greys) if used_levels(grey) < SLIVER]:
+        read = [_square(picture, i, self.image_size) for i, picture in enumerate(pictures)]
+        if narrow := [i for i, (_, levels) in enumerate(read) if levels < SLIVER]:
             warnings.warn(
-                f"{len(narrow)} of {len(greys)} images use fewer than {SLIVER} of 256 grey levels, the first "
+                f"{len(narrow)} of {len(read)} images use fewer than {SLIVER} of 256 grey levels, the first "
                 f"at {narrow[0]}: were they cut when they were converted to 8 bits?",
                 stacklevel=2,
             )
-        squares = np.stack([resize_square(grey, self.image_size) for grey in greys])
+        squares = np.stack([square for square, _ in read])
         pixels = normalise(to_float(torch.from_numpy(squares)), self.image_mean, self.image_std)
         return BatchFeature({"pixel_values": pixels})
 
 
-def _grey(picture: Picture, position: int) -> np.ndarray:
-    """Grey values uint8 `[H, W]`. Raises ImageError that names the file or the position in the list."""
+def _square(picture: Picture, position: int, size_px: int) -> tuple[np.ndarray, int]:
+    """A picture as uint8 `[S, S]`, and how many grey levels it uses."""
     if isinstance(picture, str | Path):
-        return read_image(picture)
+        return read_square(picture, size_px)
+    grey = _grey(picture, position)
+    return resize_square(grey, size_px), used_levels(grey)
+
+
+def _grey(picture: np.ndarray | Image.Image, position: int) -> np.ndarray:
+    """Grey values uint8 `[H, W]`. Raises ImageError that names the position in the list."""
     name = f"image {position}"
     if isinstance(picture, np.ndarray):
         grey = picture.ndim == 2 and picture.dtype in (np.uint8, np.uint16)

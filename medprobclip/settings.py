@@ -97,6 +97,12 @@ class AugmentationConfig:
     sentence_shuffle: bool = field(
         default=False, metadata={"help": "put a section's sentences into random order"}
     )
+    sentence_ties: bool = field(
+        default=False, metadata={"help": "vary only what keeps its meaning so (data/variations.py)"}
+    )
+    one_section: bool = field(
+        default=False, metadata={"help": "train on studies with one section, too, in two variations of it"}
+    )
     degraded_share: float = field(
         default=0.0, metadata={"help": "share of the training radiographs that are spoilt (data/degraded.py)"}
     )

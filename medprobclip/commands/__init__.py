@@ -2,6 +2,7 @@
 
     run.py           the notebooks, headless
     figures.py       every table and figure
+    prepare.py       archives and tables as people have them -> study tables
     calibrate.py     a finished run and a table of studies that chose nothing
     index.py         a study table -> a folder that can be asked
     search.py        a film or words -> ranked answers

@@ -24,6 +24,10 @@ def parser() -> ArgumentParser:
         "--csv", type=Path, required=True, metavar="TABLE",
         help="study table (CSV: study_id, image_paths, view_names, findings, impression), of two or more",
     )  # fmt: skip
+    command.add_argument(
+        "--show_text", action="store_true", default=None,
+        help="let words of reports be printed; by default only those of the demo's public corpus",
+    )  # fmt: skip
     return command
 
 
@@ -40,8 +44,8 @@ def main(arguments: Sequence[str] | None = None) -> None:
 
         require_finished(chosen.run)  # a lock would make the folder
         with locked_folder(chosen.run):
-            notices = table_notices(read_studies(chosen.csv))
-            record = calibrate_run(chosen.run, chosen.csv)
+            notices = table_notices(read_studies(chosen.csv), chosen.show_text)
+            record = calibrate_run(chosen.run, chosen.csv, chosen.show_text)
     for notice in [*notices, *few_studies(record["gallery"])]:
         print(f"{chosen.csv.stem}: {notice}")
     print(calibration_summary(record))

@@ -4,7 +4,9 @@ Each imports only from those above it:
 
     assets.py              fetch, verify and cache the default corpus's raw material
     missing.py             what stands in a cell where there is nothing
+    privacy.py             what of a report may leave its study table
     reports.py             sentences, and which texts are the same
+    variations.py          fewer sentences, another order, the same meaning
     tokenizer.py           word pieces learned from training reports
     views.py               frontal or lateral, and which radiograph stands for a study
     patients.py            ids of studies and patients, and when two are the same

@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
+from medprobclip.data.privacy import as_header
 from medprobclip.support.downloads import not_downloaded
 
 _DELIMITERS = ",;\t|"  # the first under which the header has every needed column
@@ -71,7 +72,7 @@ def read_csv(path: Path, needed: Sequence[str]) -> CsvRows:
 def require_columns(path: Path, names: Sequence[str], needed: Sequence[str]) -> None:
     """Raise StudyTableError for a missing or repeated column."""
     if missing := [name for name in needed if name not in names]:
-        named = [name if len(name) <= 40 else name[:40] + "…" for name in names[:20]]
+        named = [name if len(name) <= 40 else name[:40] + "…" for name in as_header(names, needed)[:20]]
         more = f" and {len(names) - 20} more" if len(names) > 20 else ""
         raise StudyTableError(
             f"{path}: line 1 lacks the column(s) {', '.join(missing)}. "

@@ -15,6 +15,7 @@ from medprobclip.data.correspondence import same_coding
 from medprobclip.data.images import ImageCache
 from medprobclip.data.missing import has_no_text
 from medprobclip.data.reports import same_text, varied
+from medprobclip.data.variations import two_forms, two_variations, variation
 from medprobclip.data.views import reference_view
 from medprobclip.settings import AugmentationConfig
 
@@ -71,8 +72,10 @@ class StudyDataset:
     """A checked study table with its images and tokenised sections.
 
     Studies that lack one of the `required` sections are left out and counted in `left_out`. Training
-    requires both: the text-text term would contrast a section with itself. Texts are cut at the tokenizer's
-    `model_max_length`. Raises ValueError when no study is left.
+    requires both: the text-text term would contrast a section with itself. With `one_section` a study that
+    has only one stays, `alone` (bool `[N]`): it stands for both, and `batches` gives two variations of it;
+    left out are those of which no two can be told apart (`variations.two_forms`). Texts are cut at the
+    tokenizer's `model_max_length`. Raises ValueError when no study is left.
     """
 
     def __init__(
@@ -81,14 +84,22 @@ class StudyDataset:
         images: ImageCache,
         tokenizer: PreTrainedTokenizerBase,
         required: tuple[str, ...] = SECTIONS,
+        one_section: bool = False,
     ) -> None:
-        complete = ~studies[list(required)].map(has_no_text).any(axis=1)
-        self.studies = studies[complete].reset_index(drop=True)
-        self.left_out = int((~complete).sum())
-        if self.studies.empty:
-            raise ValueError(f"none of {len(studies)} studies has {' and '.join(required)}")
         self.images = images
         self.tokenizer = tokenizer
+        complete = ~studies[list(required)].map(has_no_text).any(axis=1)
+        alone = np.zeros(len(studies), bool)
+        if one_section:
+            texts = lone_sections(studies)
+            alone = np.array([bool(text) and two_forms(text, self._key) is not None for text in texts])
+            filled = {section: studies[section].where(~alone, texts) for section in SECTIONS}
+            studies = studies.assign(**filled)
+        keep = complete.to_numpy() | alone
+        self.studies, self.alone = studies[keep].reset_index(drop=True), alone[keep]
+        self.left_out = int((~keep).sum())
+        if self.studies.empty:
+            raise ValueError(f"none of {len(studies)} studies has {' and '.join(required)}")
         self.tokens = {section: self._tokenised(self.studies[section].tolist()) for section in SECTIONS}
         self.text_ids = {s: same_text(self.studies[s], self.tokens[s]) for s in SECTIONS}
         self.coding = same_coding(self.studies["codes"]) if "codes" in self.studies else None
@@ -102,11 +113,16 @@ class StudyDataset:
 
     @property
     def reports(self) -> list[str]:
-        """The text of each whole report: findings and impression."""
-        return self.studies[list(SECTIONS)].agg(" ".join, axis=1).tolist()
+        """The text of each whole report: findings and impression, or the one there is."""
+        joined = self.studies[list(SECTIONS)].agg(" ".join, axis=1)
+        return joined.where(~self.alone, self.studies[SECTIONS[0]]).tolist()
 
     def _tokenised(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, truncation=True)["input_ids"]
+
+    def _key(self, text: str) -> tuple[int, ...]:
+        """What a model gets of a text."""
+        return tuple(self._tokenised([text])[0])
 
     def texts(self, rows: np.ndarray, section: str) -> Texts:
         """Tokens of one section for the given rows."""
@@ -128,17 +144,25 @@ class StudyDataset:
 
         Each study gives two of its radiographs in random order, or its only one twice. Sections vary as the
         `augmentation` says (its other fields are for what becomes of the pictures); without, they are whole.
+        The one section of a study that is `alone` comes as two different variations of it.
         """
         augmentation = augmentation or AugmentationConfig()
         generator, words = np.random.default_rng((seed, epoch)), np.random.default_rng((seed, epoch, 1))
-        vary = augmentation.sentence_drop > 0 or augmentation.sentence_shuffle
+        drop, shuffle = augmentation.sentence_drop, augmentation.sentence_shuffle
+        vary = variation if augmentation.sentence_ties else varied
 
-        def section_texts(rows: np.ndarray, section: str) -> Texts:
-            if not vary:
-                return self.texts(rows, section)
-            how = augmentation.sentence_drop, augmentation.sentence_shuffle, words
-            texts = [varied(text, *how) for text in self.studies[section].iloc[rows]]
-            return padded(self._tokenised(texts), self.tokenizer.pad_token_id)
+        def section_texts(rows: np.ndarray) -> tuple[Texts, Texts]:
+            if not (drop > 0 or shuffle or self.alone[rows].any()):
+                return tuple(self.texts(rows, section) for section in SECTIONS)
+            sections = [self.studies[section].iloc[rows].tolist() for section in SECTIONS]
+            if drop > 0 or shuffle:
+                sections = [[vary(text, drop, shuffle, words) for text in texts] for texts in sections]
+            for place in np.flatnonzero(self.alone[rows]):
+                whole = self.studies[SECTIONS[0]].iloc[rows[place]]
+                pair = two_variations(whole, drop, words, self._key)
+                for texts, text in zip(sections, pair, strict=True):
+                    texts[place] = text
+            return tuple(padded(self._tokenised(texts), self.tokenizer.pad_token_id) for texts in sections)
 
         order = generator.permutation(len(self))
         for start in range(0, len(order) - batch_size + 1, batch_size):
@@ -148,10 +172,17 @@ class StudyDataset:
             yield Batch(
                 torch.from_numpy(rows),
                 torch.from_numpy(np.stack(views)),
-                tuple(section_texts(rows, section) for section in SECTIONS),
+                section_texts(rows),
                 tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
                 None if self.coding is None else torch.from_numpy(self.coding[rows]),
             )
+
+
+def lone_sections(studies: pd.DataFrame) -> list[str]:
+    """The text of each study that has exactly one section, "" of the others."""
+    pairs = zip(*(studies[section] for section in SECTIONS), strict=True)
+    there = ([text for text in pair if not has_no_text(text)] for pair in pairs)
+    return [texts[0] if len(texts) == 1 else "" for texts in there]
 
 
 def draw_two(paths: tuple, generator: np.random.Generator) -> tuple:

@@ -13,13 +13,14 @@ from pathlib import Path
 
 import numpy as np
 
-from medprobclip.data.grey import SLIVER, ImageError, used_levels
-from medprobclip.data.radiographs import READER, read_image, resize_square
+from medprobclip.data.grey import SLIVER, ImageError
+from medprobclip.data.radiographs import READER, REDUCED, read_square
 from medprobclip.support.files import replaced_file, writable_folder
 from medprobclip.support.progress import progress_bar
 
 _SHARD_ROWS = 512  # images per cache file: what an interruption can cost, and 25 MB at 224 px
 _THREADS = min(8, os.cpu_count() or 1)  # Pillow decodes and resizes outside Python's lock
+_JPEG = (".jpg", ".jpeg", ".jpe", ".jfif")
 _SHOWN = 5  # unreadable files named in an error; the others are counted
 
 
@@ -89,13 +90,15 @@ def cache_images(
     folder: str | Path,
     refused: dict[str, str] | None = None,
 ) -> ImageCache:
-    """Read and `resize_square` every image once and keep the result in folder, for this and later calls.
+    """`read_square` every image once and keep the result in folder, for this and later calls.
 
     The cache is a list of `.npy` files of up to 512 images, uint8 `[n, S, S]`, each with a `.json` index of
     the images' path and the state of their files (`file_state`). An image is read again only when that has
-    changed, or when the reading code has (`radiographs.READER`). Files are complete or absent, so an
-    interrupted call loses at most one file's work and several processes may call at once. Decoding runs in
-    threads, under a progress bar. Images that use hardly any grey levels are counted in a warning.
+    changed, or when the reading code has (`radiographs.READER`, for JPEGs also `REDUCED`: large ones are
+    decoded at reduced scale). Files are complete or absent, so an interrupted call loses at most one file's
+    work and several processes may call at once. Decoding runs in threads, under a progress bar; in memory
+    are one original a thread and one file's resized images, however many there are. Images that use hardly
+    any grey levels are counted in a warning.
 
     Raises ImageError that counts all unreadable images and names the first few; with a dict `refused`, they
     are put there instead, path -> reason, and are not in the cache. Nothing is replaced by black. The
@@ -122,8 +125,7 @@ def cache_images(
 
     def load(path: str) -> tuple[np.ndarray, int] | ImageError:
         try:
-            image = read_image(path)
-            return resize_square(image, size_px), used_levels(image)
+            return read_square(path, size_px)
         except ImageError as error:
             return error
 
@@ -139,11 +141,11 @@ def cache_images(
                         errors[path] = str(loaded)
                     else:
                         images.append(loaded[0])
-                        index.append((path, wanted[path], loaded[1]))
+                        index.append((path, wanted[path], loaded[1], REDUCED))
                     bar.update()
                 if images:
                     file = _write_shard(folder, size_px, np.stack(images), index)
-                    for row, (path, state, levels) in enumerate(index):
+                    for row, (path, state, levels, _) in enumerate(index):
                         found[path] = Cached(state, levels, (file, row))
     finally:
         pool.shutdown(cancel_futures=True)
@@ -187,13 +189,18 @@ def _stem(size_px: int) -> str:
 
 
 def _read_indexes(folder: Path, size_px: int) -> dict[str, Cached]:
-    """Path -> what this reader cached of it at this size; later files win."""
+    """Path -> what this reader cached of it at this size; later files win.
+
+    A row tells how JPEGs were reduced when it was written, in caches from before that nothing.
+    """
     known = {}
     for index in sorted(folder.glob(_stem(size_px) + "*.json"), key=lambda file: file.stat().st_mtime_ns):
         array = index.with_suffix(".npy")
         if array.is_file():
-            for row, (path, state, levels) in enumerate(json.loads(index.read_text(encoding="utf-8"))):
-                known[path] = Cached(tuple(state), levels, (array, row))
+            rows = json.loads(index.read_text(encoding="utf-8"))
+            for row, (path, state, levels, *reduced) in enumerate(rows):
+                if reduced == [REDUCED] or not path.lower().endswith(_JPEG):
+                    known[path] = Cached(tuple(state), levels, (array, row))
     return known
 
 

@@ -9,18 +9,23 @@ import pandas as pd
 
 from medprobclip.data.dataset import SECTIONS, StudyDataset
 from medprobclip.data.patients import patient_column, patients_of
+from medprobclip.data.privacy import may_show, shown
 from medprobclip.data.reports import normalise
 from medprobclip.data.views import named_views, unknown_views
 
 REPEATED = 0.05  # share of the studies with one wording, from which on it is named
+SHOWN = 60  # characters of a wording
 # One letter of a script that writes words of several, or one byte.
 _LETTER = re.compile(r"[A-Za-z\u00c0-\u024f\u0370-\u052f]|<0x[0-9A-F]{2}>")
 FOREIGN = 0.5  # share of words that the text model does not know, from which on a text is counted
 
 
-def table_notices(studies: pd.DataFrame) -> list[str]:
-    """Views of unknown names, patients that cannot be checked, and wordings that many studies share."""
-    notices = []
+def table_notices(studies: pd.DataFrame, show_text: bool | None = None) -> list[str]:
+    """Views of unknown names, patients that cannot be checked, and wordings that many studies share.
+
+    Wordings are given where text may be shown (`privacy.may_show`), everywhere the first study that has them.
+    """
+    notices, allowed = [], may_show(studies, show_text)
     if unknown := unknown_views(studies["view_names"]):
         notices.append(
             f"view names not known: {named_views(unknown)}. Such an image stands for its study where no PA "
@@ -41,20 +46,24 @@ def table_notices(studies: pd.DataFrame) -> list[str]:
         path, count = next(iter(repeated.items()))
         notices.append(f"{len(repeated)} image files stand in more than one study, {path} in {count}")
     for section in SECTIONS:
-        counts = studies[section].map(normalise).value_counts()
+        wordings = studies[section].map(normalise)
+        counts = wordings.value_counts()
         counts = counts[(counts.index != "") & (counts > max(2, REPEATED * len(studies)))]
         for wording, count in counts.items():
-            shown = wording if len(wording) <= 60 else wording[:60] + "…"
+            begun = wording if len(wording) <= SHOWN else wording[:SHOWN] + "…"
+            first = studies["study_id"].iloc[int((wordings == wording).to_numpy().argmax())]
             notices.append(
                 f"{section}: {count} of {len(studies)} studies ({100 * count / len(studies):.0f} %) have "
-                f"word for word '{shown}': each counts as a right answer for the others"
+                f"word for word '{shown(begun, allowed)}', first {first}: each counts as a right answer for "
+                "the others"
             )
     return notices
 
 
-def text_notices(dataset: StudyDataset) -> list[str]:
-    """Texts cut at the token limit, and texts of which the model knows hardly a word."""
+def text_notices(dataset: StudyDataset, show_text: bool | None = None) -> list[str]:
+    """Texts cut at the token limit, and texts of which the model knows hardly a word; see `table_notices`."""
     tokenizer, notices = dataset.tokenizer, []
+    allowed = may_show(dataset.studies, show_text)
     pieces = [piece or "" for piece in tokenizer.convert_ids_to_tokens(range(len(tokenizer)))]
     special = set(tokenizer.all_special_ids) - {tokenizer.unk_token_id}
     wordpiece = any(piece.startswith("##") for piece in pieces)
@@ -73,16 +82,27 @@ def text_notices(dataset: StudyDataset) -> list[str]:
                 "--max_tokens moves the limit"
             )
         foreign = [
-            text
-            for text, ids in zip(texts, tokens, strict=True)
+            row
+            for row, ids in enumerate(tokens)
             if _unknown_share([i for i in ids if i not in special], begins, spelled, unknown) > FOREIGN
         ]
         if foreign:
             notices.append(
                 f"{section}: {len(foreign)} of {len(texts)} texts are mostly words that the text model does "
-                f"not know, first '{foreign[0][:60]}'. Another language, or a damaged file?"
+                f"not know, first '{shown(texts[foreign[0]][:SHOWN], allowed)}' of "
+                f"{dataset.study_ids[foreign[0]]}. Another language, or a damaged file?"
             )
     return notices
+
+
+def used_and_left_out(dataset: StudyDataset, one_section: bool) -> str:
+    """How many studies train (or choose the epoch), and how many cannot, in words."""
+    if not one_section:
+        return f"{len(dataset)} studies ({dataset.left_out} without both sections left out)"
+    return (
+        f"{len(dataset)} studies ({int(dataset.alone.sum())} with one section, in two variations; "
+        f"{dataset.left_out} left out, whose one section is a single statement)"
+    )
 
 
 def _unknown_share(ids: list[int], begins: list[bool], spelled: list[bool], unknown: int | None) -> float:

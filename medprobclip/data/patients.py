@@ -70,6 +70,13 @@ def patient_column(studies: pd.DataFrame) -> str | None:
     return next(iter(patient_columns(studies).values()), None)
 
 
+def owners(studies: pd.DataFrame) -> list[str]:
+    """Whom each study belongs to: its patient or, where it names none, nobody but itself."""
+    ids = [f"study {same_id(str(study))}" for study in studies["study_id"]]
+    patients = patients_of(studies) or [""] * len(ids)
+    return [f"patient {patient}" if patient else own for patient, own in zip(patients, ids, strict=True)]
+
+
 def patients_of(studies: pd.DataFrame, column: str | None = None) -> list[str] | None:
     """Each study's patient as `same_id`, "" where it has none; None when no column names patients."""
     column = column or patient_column(studies)

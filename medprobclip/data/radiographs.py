@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 from PIL import Image
 
 from medprobclip.data import dicom
-from medprobclip.data.grey import ImageError, refuse_blank, stretch
+from medprobclip.data.grey import ImageError, refuse_blank, stretch, used_levels
 from medprobclip.support.downloads import not_downloaded
 
 # Raise it when the same file gives other pixels than before: what was cached by another is read anew.
 READER = 2
+# The same for JPEGs alone: large ones are decoded at reduced scale, which gives slightly other pixels.
+REDUCED = 1
+_KEPT = 2  # a JPEG at reduced scale keeps at least so many times the wanted edge
+_JPEG = b"\xff\xd8"  # how such a file begins
 _ORIENTATION = 274  # EXIF: how what is stored is to be shown
 _SHOWN_BY = {
     2: Image.Transpose.FLIP_LEFT_RIGHT,
@@ -39,18 +45,41 @@ def read_image(path: str | Path) -> np.ndarray:
     Raises ImageError for a missing, truncated, unsupported or blank image.
     """
     path = Path(path)
-    try:
+    with _one_line_errors(path):
         with path.open("rb") as file:
             head = file.read(dicom.HEAD)
-        if head[:4] != b"\x89PNG" and head[:2] != b"\xff\xd8" and dicom.is_dicom(head, path):
+        if head[:4] != b"\x89PNG" and head[:2] != _JPEG and dicom.is_dicom(head, path):
             if reason := not_downloaded(path):
                 raise ImageError(f"{path} {reason}.")
             return _read_dicom(path)
         with Image.open(path, formats=("PNG", "JPEG")) as image:
             grey = grey_values(image, path)
             if image.format == "JPEG" and image.mode in ("L", "RGB"):
-                _refuse_damaged_jpeg(path)
+                _decoded_jpeg(path, image.size, 8)  # raises what Pillow passes over in silence
             return grey
+
+
+def read_square(path: str | Path, size_px: int) -> tuple[np.ndarray, int]:
+    """`read_image` and `resize_square`: uint8 `[S, S]`, and the `used_levels` of what was read.
+
+    A JPEG of 8 bits whose longer side has at least four times `size_px` is decoded at 1/2, 1/4 or 1/8 of its
+    size, which that format can do; at least twice `size_px` are kept, and what comes back differs from the
+    picture read in full by less than half a grey level on average (benchmarks/image_cache.py). Its levels are
+    those at that scale. Raises ImageError as `read_image`.
+    """
+    path = Path(path)
+    with _one_line_errors(path):
+        if (found := _reduced_square(path, size_px)) is not None:
+            return found
+    grey = read_image(path)
+    return resize_square(grey, size_px), used_levels(grey)
+
+
+@contextmanager
+def _one_line_errors(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with a file becomes an ImageError that names it and the remedy."""
+    try:
+        yield
     except FileNotFoundError:
         raise ImageError(f"{path}: no such file. Check image_paths in the study table.") from None
     except IsADirectoryError:
@@ -65,16 +94,42 @@ def read_image(path: str | Path) -> np.ndarray:
         ) from error
 
 
-def _refuse_damaged_jpeg(path: Path) -> None:
-    """Raise ImageError for a JPEG whose data are cut or corrupt: Pillow fills up with grey in silence."""
-    from kornia_rs.io import read_image_jpegturbo
+def reduction(size: tuple[int, int], size_px: int) -> int:
+    """By what the sides of a JPEG may be divided when it is decoded for `size_px`: 8, 4, 2, or 1 for all."""
+    return next((parts for parts in (8, 4, 2) if max(size) >= _KEPT * size_px * parts), 1)
 
+
+def _reduced_square(path: Path, size_px: int) -> tuple[np.ndarray, int] | None:
+    """`read_square` of a JPEG that is large enough to be decoded at reduced scale; None of anything else."""
+    with path.open("rb") as file:
+        if file.read(2) != _JPEG:
+            return None
+    with Image.open(path, formats=("JPEG",)) as image:
+        parts = reduction(image.size, size_px)
+        if parts == 1 or image.format != "JPEG" or image.mode not in ("L", "RGB"):
+            return None
+        grey = refuse_blank(_decoded_jpeg(path, image.size, parts), path)
+        width, height = image.size  # parts of a pixel count: else a side could come out a pixel longer
+        scaled = _scaled(grey, (height / parts, width / parts), size_px)
+        return _centred(_turned(scaled, image), size_px), used_levels(grey)
+
+
+def _decoded_jpeg(path: Path, size: tuple[int, int], parts: int) -> np.ndarray:
+    """A JPEG of `size` (width, height) at 1 / `parts` of it, as luminance: uint8 `[H, W]`.
+
+    Raises ImageError where data are cut or garbled. Pillow fills those with grey in silence; here every
+    warning of libjpeg counts, and it reads all data at any scale.
+    """
+    from simplejpeg import decode_jpeg
+
+    width, height = (-(-side // parts) for side in size)
     try:
-        read_image_jpegturbo(str(path))
-    except Exception as error:  # it has one type for all
+        grey = decode_jpeg(path.read_bytes(), "GRAY", min_height=height, min_width=width, strict=True)
+    except ValueError as error:
         raise ImageError(
             f"{path}: damaged JPEG, part of the picture is missing or garbled. Fetch the file again."
         ) from error
+    return grey[..., 0]
 
 
 def grey_values(image: Image.Image, name: str | Path) -> np.ndarray:
@@ -86,6 +141,11 @@ def grey_values(image: Image.Image, name: str | Path) -> np.ndarray:
         grey = stretch(np.asarray(image), name)
     else:
         grey = refuse_blank(np.array(image.convert("L")), name)
+    return _turned(grey, image)
+
+
+def _turned(grey: np.ndarray, image: Image.Image) -> np.ndarray:
+    """Grey values `[H, W]` of an open picture as its EXIF orientation shows them."""
     try:
         shown_by = _SHOWN_BY.get(image.getexif().get(_ORIENTATION))
     except Exception:  # a damaged note is no reason to refuse the picture
@@ -146,10 +206,22 @@ def resize_square(image: np.ndarray, size_px: int) -> np.ndarray:
     """
     if image.dtype != np.uint8 or image.ndim != 2 or image.size == 0:
         raise ValueError(f"resize_square needs uint8 [H, W], got {image.dtype} {image.shape}")
-    scale = size_px / max(image.shape)
-    height, width = (max(1, round(side * scale)) for side in image.shape)
-    if (height, width) != image.shape:
-        image = np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR))
+    return _centred(_scaled(image, image.shape, size_px), size_px)
+
+
+def _scaled(image: np.ndarray, extent: tuple[float, float], size_px: int) -> np.ndarray:
+    """The upper left `extent` (height, width) of a picture, its longer side scaled to size_px."""
+    scale = size_px / max(extent)
+    height, width = (max(1, round(side * scale)) for side in extent)
+    if (height, width) == image.shape:
+        return image
+    box = (0, 0, extent[1], extent[0])
+    return np.asarray(Image.fromarray(image).resize((width, height), Image.Resampling.BILINEAR, box))
+
+
+def _centred(image: np.ndarray, size_px: int) -> np.ndarray:
+    """A picture of at most size_px a side in the middle of a black square."""
+    height, width = image.shape
     square = np.zeros((size_px, size_px), dtype=np.uint8)
     top, left = (size_px - height) // 2, (size_px - width) // 2
     square[top : top + height, left : left + width] = image

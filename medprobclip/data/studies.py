@@ -19,6 +19,7 @@ from medprobclip.data.cells import absolute_path, entries, of_another_system
 from medprobclip.data.csv_files import StudyTableError, read_csv, require_columns
 from medprobclip.data.missing import has_no_text, is_missing
 from medprobclip.data.patients import patient_column, patient_columns, patients_of, same_id, shared_kinds
+from medprobclip.data.privacy import as_name, as_path
 from medprobclip.support.files import missing_files, replaced_file
 
 # The published CSV schema; ";" separates several images and their views. Extra columns are kept.
@@ -193,22 +194,22 @@ def _bad_rows(csv_path: Path, columns: dict[str, list], lines: Sequence[int]) ->
                 f"{len(images)} images, {len(views)} views",
             ))  # fmt: skip
         if missing := next((path for path in images if path in gone), None):
-            problems.append(
-                ("column image_paths: a path of another system", "Write paths relative to the CSV.", missing)
+            problem, remedy = (
+                ("column image_paths: a path of another system", "Write paths relative to the CSV.")
                 if of_another_system(missing)
                 else (
                     "column image_paths: file not found",
                     f"Relative paths start at the CSV's folder, {folder}; '{SEPARATOR}' separates several.",
-                    missing,
                 )
             )
+            problems.append((problem, remedy, as_path(missing)))
         if any(_ROW.search(text) for text in (findings, impression)):
             problems.append(("a row inside a value", "Close the quote before it, or double it.", ""))
         if not findings and not impression:
             problems.append(
                 ("columns findings, impression: both empty", "Leave studies without report out.", "")
             )
-        bad += [BadRow(str(csv_path), line, study_id.strip(), *problem) for problem in problems]
+        bad += [BadRow(str(csv_path), line, as_name(study_id.strip()), *problem) for problem in problems]
     return bad
 
 
@@ -274,7 +275,7 @@ def shared_studies(tables: dict[str, pd.DataFrame]) -> str:
     for a, b in combinations(files, 2):
         shared.append((a, b, "image files", {files[a][place] for place in files[a].keys() & files[b].keys()}))
     return "; ".join(
-        f"{len(both)} {kind} stand in both the {a} and the {b} table, first {min(both)}"
+        f"{len(both)} {kind} stand in both the {a} and the {b} table, first {as_path(min(both))}"
         for a, b, kind, both in shared
         if both
     )

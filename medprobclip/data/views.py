@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 
 from medprobclip.data.missing import visible
+from medprobclip.data.privacy import as_name
 
 # In order of preference: which image stands for a study. An unknown name comes before what is known not to be
 # frontal, because it may hide a frontal film.
@@ -82,5 +83,5 @@ def unknown_views(studies: Iterable[Sequence[str]]) -> dict[str, int]:
 
 def named_views(counts: dict[str, int], most: int = 8) -> str:
     """What `unknown_views` found, in a line: "'' 12 times, 'CHEST' 3 times"."""
-    named = [f"'{name}' {n} time{'s' * (n != 1)}" for name, n in list(counts.items())[:most]]
+    named = [f"'{as_name(name, 5)}' {n} time{'s' * (n != 1)}" for name, n in list(counts.items())[:most]]
     return ", ".join(named) + (f" and {len(counts) - most} more" if len(counts) > most else "")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 # Errors whose message says all, by name: importing their types takes seconds in which Ctrl-C must work.
 FORESEEN = (
-    "StudyTableError", "ImageError", "TrainingError", "NotReadyError", "LockedError", "GalleryError",
+    "StudyTableError", "ArchiveError", "AssetError", "ImageError", "TrainingError", "NotReadyError",
+    "LockedError", "GalleryError",
 )  # fmt: skip
 
 

@@ -68,7 +68,7 @@ def load_calibration(out: Path) -> dict:
     return record
 
 
-def calibrate_run(out: Path, csv: Path) -> dict:
+def calibrate_run(out: Path, csv: Path, show_text: bool | None = None) -> dict:
     """Fit what a run promises on held-out studies that chose nothing; returns `out/calibration.json`.
 
     Platt's `slope` and `intercept` of the model's logits over all pairs, and the size of the `gallery` in
@@ -86,7 +86,7 @@ def calibrate_run(out: Path, csv: Path) -> dict:
     from medprobclip.evaluation.calibration import Platt  # scikit-learn takes its time
 
     out = Path(out)
-    embeddings, dataset, source = embed_run(out, csv, EMBEDDINGS, "calibration")
+    embeddings, dataset, source = embed_run(out, csv, EMBEDDINGS, "calibration", show_text)
     model, known = load_run(out)[0], load_strangeness(out)
     scores, matches = embeddings.scores(model), embeddings.matches()
     try:

@@ -4,10 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
+from dataclasses import asdict
 from pathlib import Path
 
+from medprobclip.settings import AugmentationConfig, EncoderConfig, ObjectiveConfig, TrainingConfig
 from medprobclip.support.files import recovered_folder, write_json
 from medprobclip.training.loop import TrainingError, read_history
+
+_PARTS = {
+    "encoders": EncoderConfig(),
+    "training": TrainingConfig(),
+    "objective": ObjectiveConfig(),
+    "augmentation": AugmentationConfig(),
+}
+
+
+def completed(settings: dict) -> dict:
+    """The settings of a run with the fields that came after it: their defaults do what was done before them.
+
+    So a new setting's default must change nothing. Parts that are missing as a whole stay so.
+    """
+    return settings | {part: asdict(new) | settings[part] for part, new in _PARTS.items() if part in settings}
 
 
 def is_finished(out: Path) -> bool:
@@ -38,7 +55,7 @@ def refuse_other_settings(out: Path, wanted: dict, parts: Iterable[str]) -> None
     path = out / "settings.json"
     if not path.exists() or read_history(out).empty:
         return
-    found = json.loads(path.read_text())
+    found = completed(json.loads(path.read_text()))
     changed = [
         f"{key}: {json.dumps(found.get(key))} -> {json.dumps(wanted.get(key))}"
         for key in sorted(parts)

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 
+import pandas as pd
 from transformers import BertConfig, PreTrainedTokenizerBase, ResNetConfig
 
+from medprobclip.data.dataset import SECTIONS
+from medprobclip.data.patients import owners
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.settings import EncoderConfig
@@ -32,11 +35,25 @@ SMALL_TEXT = {
 _MODEL_FIELDS = ("embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden")
 
 
-def build_tokenizer(config: EncoderConfig, training_texts: Iterable[str]) -> PreTrainedTokenizerBase:
-    """The named text model's own tokenizer, or one learned from the training reports."""
+def build_tokenizer(
+    config: EncoderConfig,
+    training_texts: Iterable[str],
+    patients: Sequence[str] | None = None,
+    least_patients: int = 1,
+) -> PreTrainedTokenizerBase:
+    """The named text model's own tokenizer, or one learned from the training reports (`train_tokenizer`)."""
     if config.text in SMALL_TEXT:
-        return train_tokenizer(training_texts, config.vocab_size, config.max_tokens)
+        return train_tokenizer(training_texts, config.vocab_size, config.max_tokens, patients, least_patients)
     return load_tokenizer(config.text, config.max_tokens)
+
+
+def training_tokenizer(
+    config: EncoderConfig, training: pd.DataFrame, least_patients: int
+) -> PreTrainedTokenizerBase:
+    """As `build_tokenizer`, of both sections of every training study."""
+    texts = training[list(SECTIONS)].to_numpy().ravel().tolist()
+    patients = [owner for owner in owners(training) for _ in SECTIONS]
+    return build_tokenizer(config, texts, patients, least_patients)
 
 
 def check_encoders(config: EncoderConfig) -> bool:

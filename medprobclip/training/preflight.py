@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from medprobclip.data.dataset import SECTIONS
+from medprobclip.data.dataset import SECTIONS, lone_sections
 from medprobclip.data.grey import ImageError
 from medprobclip.data.images import ImageCache, cache_images
 from medprobclip.data.notices import table_notices
@@ -24,6 +24,7 @@ from medprobclip.data.studies import (
     write_bad_rows,
     write_studies,
 )
+from medprobclip.data.variations import two_forms
 from medprobclip.evaluation.embedding import EVALUATION_SECTION
 from medprobclip.support.files import to_json
 from medprobclip.support.locks import LockedError, locked_folder
@@ -46,6 +47,7 @@ def preflight(
     out: Path,
     quarantine: Path | None = None,
     calibrate_share: float | None = None,
+    show_text: bool | None = None,
 ) -> dict[str, Path]:
     """Check study tables by name ("training", "validation", …), their pictures, the settings and `out`.
 
@@ -109,13 +111,14 @@ def preflight(
     for notice in [*incomparable(read), *(f"validation: {notice}" for notice in told)]:
         print(notice)
     for name, studies in read.items():
-        for notice in table_notices(studies) if name not in ("training", "validation") else ():
+        for notice in table_notices(studies, show_text) if name not in ("training", "validation") else ():
             print(f"{name}: {notice}")  # `train_run` says those of the other two
         if name == "calibration":
             for notice in few_studies(int((studies[EVALUATION_SECTION] != "").sum())):
                 print(f"{name}: {notice}")
         if clean[name] != tables.get(name):
             write_studies(studies, clean[name])
+            print(f"{name}: {clean[name]} holds these studies with the text of their reports")
     return clean
 
 
@@ -189,6 +192,8 @@ def _too_little(name: str, studies: pd.DataFrame, profile: Profile) -> list[str]
     training = name == "training"
     sections = SECTIONS if training or name == "validation" else (EVALUATION_SECTION,)
     complete = int((studies[list(sections)] != "").all(axis=1).sum())
+    if training and profile.augmentation.one_section:
+        complete += sum(two_forms(text) is not None for text in lone_sections(studies) if text)
     needed = profile.training.batch_size if training else 2
     problems = []
     if complete < needed:

@@ -18,9 +18,10 @@ from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from medprobclip.data.assets import cache_folder
 from medprobclip.data.correspondence import same_coding
-from medprobclip.data.dataset import SECTIONS, StudyDataset
+from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.images import ImageCache, cache_images
-from medprobclip.data.notices import table_notices, text_notices
+from medprobclip.data.notices import table_notices, text_notices, used_and_left_out
+from medprobclip.data.privacy import least_patients
 from medprobclip.data.studies import check_disjoint, read_studies
 from medprobclip.data.views import has_frontal_view
 from medprobclip.evaluation.ceiling import reader_scores
@@ -33,7 +34,7 @@ from medprobclip.support.files import recovered_folder, write_json
 from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.claims import claim, is_finished, require_finished
-from medprobclip.training.encoders import build_model, build_tokenizer
+from medprobclip.training.encoders import SMALL_TEXT, build_model, training_tokenizer
 from medprobclip.training.loop import (
     TrainingError,
     launched_processes,
@@ -83,19 +84,21 @@ def train_run(
     out: Path,
     profile: Profile,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    show_text: bool | None = None,
 ) -> pd.DataFrame:
     """Train a profile's model on two study tables; returns the history, one row an epoch.
 
-    A finished run is read back, an interrupted one resumed; `used.json` tells which studies made it. Raises
-    StudyTableError when a study, patient or image file is in both tables, TrainingError when `out` holds a
-    run with other settings or data (texts or pixels), when another process is training into it, or under a
-    distributed launcher.
+    A finished run is read back, an interrupted one resumed; `used.json` tells which studies made it. Unless
+    `show_text` (by default for the default corpus only), messages have no words of reports, and a vocabulary
+    learned from them has no rare ones (`privacy.LEAST_PATIENTS`). Raises StudyTableError when a study,
+    patient or image file is in both tables, TrainingError when `out` holds a run with other settings or data
+    (texts or pixels), when another process is training into it, or under a distributed launcher.
     """
     out = Path(out)
     refuse_several_processes(launched_processes())
     try:
         with locked_folder(out):
-            history = _train_run(train_csv, val_csv, out, profile, on_epoch)
+            history = _train_run(train_csv, val_csv, out, profile, on_epoch, show_text)
             if load_strangeness(out) is None:
                 keep_strangeness(out, train_csv)
             return history
@@ -109,30 +112,39 @@ def _train_run(
     out: Path,
     profile: Profile,
     on_epoch: Callable[[pd.DataFrame], None] | None,
+    show_text: bool | None,
 ) -> pd.DataFrame:
     tables = {
         "training": open_table(train_csv, profile.encoders.image_size),
         "validation": open_table(val_csv, profile.encoders.image_size),
     }
     check_disjoint({name: table.studies for name, table in tables.items()})
-    claim(out, {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}})
+    training = tables["training"].studies
+    wanted = {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}}
+    least = least_patients(training, show_text) if profile.encoders.text in SMALL_TEXT else 1
+    claim(out, wanted | ({"vocabulary": {"least_patients": least}} if least > 1 else {}))
     keep_used(out, {name: table.studies for name, table in tables.items()})
     if is_finished(out):
         print(f"{out}: {len(history := read_history(out))} epochs are done, reading them back")
         if on_epoch:
             on_epoch(history)
         return history
-    texts = tables["training"].studies[list(SECTIONS)].to_numpy().ravel().tolist()
+    alone = profile.augmentation.one_section  # validation asks for findings: there it is no help
     try:
-        tokenizer = build_tokenizer(profile.encoders, texts)
-        datasets = [StudyDataset(table.studies, table.images, tokenizer) for table in tables.values()]
+        tokenizer = training_tokenizer(profile.encoders, training, least)
+        datasets = [
+            StudyDataset(table.studies, table.images, tokenizer, one_section=one_section)
+            for table, one_section in zip(tables.values(), (alone, False), strict=True)
+        ]
         set_seed(profile.training.seed)  # initial weights
         model = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
     except (ValueError, OSError) as error:  # encoders that do not go together, are not there, cannot do it
         raise TrainingError(str(error)) from error
+    if least > 1:
+        print(f"vocabulary: {len(tokenizer)} pieces, no word of fewer than {least} patients")
     for name, dataset in zip(tables, datasets, strict=True):
-        print(f"{name}: {len(dataset)} studies ({dataset.left_out} without both sections left out)")
-        for notice in [*table_notices(tables[name].studies), *text_notices(dataset)]:
+        print(f"{name}: {used_and_left_out(dataset, alone and name == 'training')}")
+        for notice in [*table_notices(tables[name].studies, show_text), *text_notices(dataset, show_text)]:
             print(f"{name}: {notice}")
     with pinned_threads(profile.training.threads):
         return train(
@@ -146,7 +158,9 @@ def keep_strangeness(out: Path, train_csv: Path) -> None:
     model, tokenizer = load_run(out)
     model.to(Accelerator().device)
     table = open_table(train_csv, model.config.image_size)
-    dataset = StudyDataset(table.studies, table.images, tokenizer)
+    settings = json.loads((Path(out) / "settings.json").read_text())
+    one_section = settings["augmentation"].get("one_section", False)
+    dataset = StudyDataset(table.studies, table.images, tokenizer, one_section=one_section)
     with pinned_threads(run_threads(out)):
         try:
             fit_strangeness(model, dataset, True).save(out / "checkpoint")
@@ -173,7 +187,7 @@ def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
     return model, AutoTokenizer.from_pretrained(folder)
 
 
-def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
+def evaluate_run(out: Path, test_csv: Path, show_text: bool | None = None) -> tuple[pd.DataFrame, Embeddings]:
     """Score the test studies with the run's best model; returns the retrieval table and the embeddings.
 
     Sizes come from the checkpoint. Where the test table has expert `codes`, the retrieval table has mAP@R
@@ -183,7 +197,7 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
     Raises TrainingError when the training is not finished, a test set is no guide on the way; and for a table
     with studies that the run was trained on or chosen by.
     """
-    embeddings, dataset, scored = embed_run(out, test_csv, purpose="test")
+    embeddings, dataset, scored = embed_run(out, test_csv, purpose="test", show_text=show_text)
     metrics = Path(out) / "metrics.json"
     if metrics.exists():
         record = json.loads(metrics.read_text())
@@ -204,7 +218,11 @@ def evaluate_run(out: Path, test_csv: Path) -> tuple[pd.DataFrame, Embeddings]:
 
 
 def embed_run(
-    out: Path, csv: Path, name: str = "embeddings", purpose: Purpose | None = None
+    out: Path,
+    csv: Path,
+    name: str = "embeddings",
+    purpose: Purpose | None = None,
+    show_text: bool | None = None,
 ) -> tuple[Embeddings, StudyDataset, dict[str, str]]:
     """Embed a table with the run's best model: embeddings, their studies, and the hashes of both.
 
@@ -232,7 +250,7 @@ def embed_run(
         f"{Path(csv).stem}: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} out, "
         f"{without_frontal_view(dataset)} without a PA or AP view stand for themselves with another)"
     )
-    for notice in text_notices(dataset):
+    for notice in text_notices(dataset, show_text):
         print(f"{Path(csv).stem}: {notice}")
     model.to(Accelerator().device)
     with pinned_threads(run_threads(out)):

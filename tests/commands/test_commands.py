@@ -84,7 +84,7 @@ def test_console_script_and_module_are_the_same():
 def test_make_calls_the_commands():
     """But those that work on tables and questions of one's own: README and docs say how to call them."""
     lines = (ROOT / "Makefile").read_text(encoding="utf-8").splitlines()
-    own = {"train", "calibrate", "index", "search"}
+    own = {"prepare", "train", "calibrate", "index", "search"}
     for name in set(COMMANDS) - own:
         assert any(f"$(BIN)/medprobclip {name}" in line for line in lines), name
     pages = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]

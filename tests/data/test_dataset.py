@@ -161,3 +161,56 @@ def test_plain_batches_are_those_of_the_papers_augmentation(dataset):
         dataset.batches(8, 1, 0), dataset.batches(8, 1, 0, AugmentationConfig()), strict=True
     ):
         assert torch.equal(plain.sections[0].input_ids, same.sections[0].input_ids)
+
+
+@pytest.fixture
+def partial(studies):
+    """Study 0 has an impression only, 3 findings only, of two sentences each; 5 one sentence; 7 no text."""
+    table = studies.copy()
+    table.loc[[0, 3, 5, 7], ["findings", "impression"]] = [
+        ["", "Right nodule. Clips on the left."], ["Effusion on the right. No edema.", " "],
+        ["", "A nodule. It is calcified"], ["", ""],
+    ]  # fmt: skip
+    return table
+
+
+@pytest.mark.parametrize("drop", [0.0, 0.5])
+def test_one_section_becomes_two_different_texts(partial, dataset, drop):
+    """Its sentences whole, never the same text twice; nothing changes for the other studies."""
+    tokenizer = train_tokenizer(partial["findings"] + " " + partial["impression"], 300, 32)
+    both = StudyDataset(partial, dataset.images, tokenizer)
+    one = StudyDataset(partial, dataset.images, tokenizer, one_section=True)
+    assert (len(both), both.left_out, both.alone.sum()) == (36, 4, 0)
+    assert (len(one), one.left_out) == (38, 2)
+    assert one.studies["study_id"][one.alone].tolist() == ["train-0", "train-3"]
+    assert one.reports[0] == "Right nodule. Clips on the left."
+    expected = {
+        0: ({"right nodule.", "clips on the left."}, "Right nodule. Clips on the left."),
+        2 + 1: ({"effusion on the right.", "no edema."}, "Effusion on the right. No edema."),
+    }
+    how, seen = AugmentationConfig(sentence_drop=drop), 0
+    for epoch in range(6):
+        for batch in one.batches(8, 1, epoch, how):
+            for place, row in enumerate(batch.rows.tolist()):
+                pair = [
+                    tokenizer.decode(texts.input_ids[place][texts.attention_mask[place].bool()][1:-1])
+                    for texts in batch.sections
+                ]
+                if row not in expected:
+                    assert drop or pair[0] == tokenizer.decode(one.tokens["findings"][row][1:-1])
+                    continue
+                seen += 1
+                assert pair[0] != pair[1]
+                for text in pair:
+                    own = "".join(text.split())
+                    pieces = ["".join(sentence.split()) for sentence in expected[row][0]]
+                    assert own in {*pieces, pieces[0] + pieces[1], pieces[1] + pieces[0]}
+    assert seen >= 8
+
+
+def test_a_study_alone_is_the_twin_only_of_equal_texts(partial, dataset):
+    """Its missing section makes it no duplicate of others that lack one, too."""
+    tokenizer = train_tokenizer(partial["findings"] + " " + partial["impression"], 300, 32)
+    one = StudyDataset(partial, dataset.images, tokenizer, one_section=True)
+    for ids in one.text_ids.values():
+        assert (ids == ids[0]).sum() == (ids == ids[3]).sum() == 1

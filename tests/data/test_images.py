@@ -10,7 +10,7 @@ from PIL import Image
 from medprobclip.data import images as module
 from medprobclip.data.grey import ImageError
 from medprobclip.data.images import cache_images
-from medprobclip.data.radiographs import read_image, resize_square
+from medprobclip.data.radiographs import read_image, read_square, resize_square
 
 
 def picture(grey):
@@ -44,11 +44,11 @@ def test_cache_gives_rows_in_the_asked_order(files, tmp_path):
 def count_reads(monkeypatch):
     read = []
 
-    def counted(path):
+    def counted(path, size_px):
         read.append(os.path.basename(path))
-        return read_image(path)
+        return read_square(path, size_px)
 
-    monkeypatch.setattr(module, "read_image", counted)
+    monkeypatch.setattr(module, "read_square", counted)
     return read
 
 
@@ -69,12 +69,12 @@ def test_cache_reads_each_image_once_and_notices_changes(files, tmp_path, monkey
 def test_interrupted_cache_resumes(files, tmp_path, monkeypatch):
     monkeypatch.setattr(module, "_SHARD_ROWS", 2)
 
-    def interrupt(path):
+    def interrupt(path, size_px):
         if path == str(files[3]):
             raise KeyboardInterrupt
-        return read_image(path)
+        return read_square(path, size_px)
 
-    monkeypatch.setattr(module, "read_image", interrupt)
+    monkeypatch.setattr(module, "read_square", interrupt)
     with pytest.raises(KeyboardInterrupt):
         cache_images(files, 16, tmp_path / "cache")
     read = count_reads(monkeypatch)

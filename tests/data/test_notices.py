@@ -6,6 +6,7 @@ import pytest
 from medprobclip.data.dataset import StudyDataset
 from medprobclip.data.images import cache_images
 from medprobclip.data.notices import table_notices, text_notices
+from medprobclip.data.privacy import WITHHELD
 from medprobclip.data.studies import read_studies
 from medprobclip.data.tokenizer import train_tokenizer
 
@@ -40,8 +41,12 @@ def test_patients_that_cannot_be_checked_are_told():
 
 def test_a_wording_of_many_studies_is_named_with_its_count():
     same = ["No acute  disease."] * 5 + ["no acute disease. "] + [f"Other {i}" for i in range(34)]
-    (notice,) = table_notices(studies(impression=same))
+    (notice,) = table_notices(studies(impression=same), show_text=True)
     assert notice.startswith("impression: 6 of 40 studies (15 %) have word for word 'no acute disease.'")
+    (notice,) = table_notices(studies(impression=same[::-1]))
+    assert notice.startswith(
+        f"impression: 6 of 40 studies (15 %) have word for word '{WITHHELD}', first s34:"
+    )
     assert table_notices(studies(impression=[""] * 40)) == []
 
 
@@ -74,7 +79,8 @@ def test_texts_of_unknown_words_are_counted(dataset):
     foreign = dataset(findings={3: "Kardiomegalie mit Stauung.", 4: "%%%", 5: "opacity in the qqqq"})
     (notice,) = [n for n in text_notices(foreign) if "mostly words" in n]
     assert notice.startswith("findings: 1 of 39 texts")  # one stands for no text and is left out
-    assert "Kardiomegalie" in notice
+    assert f"first '{WITHHELD}' of train-3." in notice
+    assert "'Kardiomegalie mit Stauung.' of train-3." in "".join(text_notices(foreign, show_text=True))
 
 
 def test_words_are_counted_not_letters(dataset):

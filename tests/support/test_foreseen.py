@@ -9,6 +9,8 @@ from medprobclip.support.foreseen import FORESEEN, one_line_errors
 
 HOMES = {
     "StudyTableError": "data.studies",
+    "ArchiveError": "archives.flow",
+    "AssetError": "data.assets",
     "ImageError": "data.grey",
     "TrainingError": "training.loop",
     "NotReadyError": "training.preflight",

@@ -17,7 +17,7 @@ from medprobclip.evaluation.many_to_many import coding_overlap
 from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
 from medprobclip.paper.tables.experiments import REFERENCE, Experiment, comparison, group_of
 from medprobclip.support.progress import with_progress
-from medprobclip.training.claims import is_finished
+from medprobclip.training.claims import completed, is_finished
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import embed_run, load_run
@@ -147,7 +147,7 @@ def _load(runs: Path, experiments: list[Experiment], csv: Path) -> Results:
 
 def check_settings(folder: Path, profile: Profile) -> None:
     """Raises TrainingError when the run in `folder` was trained with other settings than the profile's."""
-    found = json.loads((folder / "settings.json").read_text())
+    found = completed(json.loads((folder / "settings.json").read_text()))
     wanted = json.loads(json.dumps(profile.settings()))
     if other := sorted(key for key in wanted if found.get(key) != wanted[key]):
         raise TrainingError(

@@ -11,11 +11,12 @@ import pandas as pd
 from accelerate.utils import set_seed
 from matplotlib.figure import Figure
 
-from medprobclip.data.dataset import SECTIONS, StudyDataset
+from medprobclip.data.dataset import StudyDataset
+from medprobclip.data.privacy import least_patients
 from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.evaluation.resampling import percentiles, resampled_means
 from medprobclip.evaluation.retrieval import BootstrapConfig
-from medprobclip.training.encoders import build_model, build_tokenizer
+from medprobclip.training.encoders import build_model, training_tokenizer
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import embed_run, load_run, open_table
 from medprobclip.workbench.style import CHANCE, IMAGE, INK, REPORT, use_style
@@ -40,8 +41,8 @@ def before_and_after(run: Path, train_csv: Path, val_csv: Path, profile: Profile
     Raises TrainingError when the run is not finished.
     """
     after, dataset, _ = embed_run(run, val_csv, "embeddings-validate")
-    texts = open_table(train_csv, profile.encoders.image_size).studies[list(SECTIONS)]
-    tokenizer = build_tokenizer(profile.encoders, texts.to_numpy().ravel().tolist())
+    training = open_table(train_csv, profile.encoders.image_size).studies
+    tokenizer = training_tokenizer(profile.encoders, training, least_patients(training))
     set_seed(profile.training.seed)
     untrained = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
     before = embed(untrained, StudyDataset(dataset.studies, dataset.images, tokenizer, (EVALUATION_SECTION,)))
