@@ -146,9 +146,7 @@ def test_rows_by_hand(measure, results, study_tables):
     p = torch.from_numpy(scores).double().softmax(1)
     np.testing.assert_allclose(rows["entropy"], (p * p.log()).sum(1), rtol=1e-4, atol=1e-6)
     platt = ForGallery(Platt.fit(fitted.scores, fitted.truth.matches), 12, 12)
-    first = platt(
-        np.sort(scores, axis=1)[:, -10:]
-    )  # by score: of an untaught model the slope may be negative
+    first = platt(np.sort(scores, axis=1)[:, -10:])  # by score: a slope may be negative
     np.testing.assert_allclose(rows["match_probability"], 1 - np.prod(1 - first, axis=1), atol=1e-6)
 
 
