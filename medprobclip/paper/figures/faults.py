@@ -164,7 +164,7 @@ def third_kind(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
                 plots.interval(ax, row.auroc, row.low, row.high, y + offset, colour)
         ax.axvline(0.5, **plots.CHANCE, zorder=0)
         labels = [
-            f"{label}\n({'to be told' if told else 'nothing to tell'},\nn = {n})"
+            f"{label}\n({'can be told' if told else 'nothing to tell'},\nn = {n})"
             for label, told, n in zip(kinds["label"], kinds["detectable"], kinds["n"], strict=True)
         ]
         plots.lines_of_text(ax, labels, apart=True)
