@@ -51,7 +51,7 @@ def trained_similarity(
     for row, image in enumerate(images):
         plots.radiograph(figure.add_subplot(grid[row, 0]), image).set_anchor("E")
     for column, (title, scores) in enumerate({"Before training": before, "After training": after}.items()):
-        ax = plots.score_matrix(figure.add_subplot(grid[:, column + 1]), scores, "score", plots.REPORT)
+        ax = plots.score_matrix(figure.add_subplot(grid[:, column + 1]), scores, "score")
         ax.plot(scores.argmax(1), range(n), "o", color=plots.MARK, ms=6)
         ax.set_aspect("auto")
         ax.set_xticks(range(n), labels, rotation=40, ha="right", rotation_mode="anchor")

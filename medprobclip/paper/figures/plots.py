@@ -118,12 +118,12 @@ def share_counts(ax: Axes, sizes: np.ndarray, studies: np.ndarray, label: str, c
     return ax
 
 
-def score_matrix(ax: Axes, scores: np.ndarray, label: str, frame: str = "white") -> Axes:
+def score_matrix(ax: Axes, scores: np.ndarray, label: str) -> Axes:
     """Image × report scores `[N, M]` with a colour bar; the diagonal marks the pairs of one study."""
     picture = ax.imshow(scores, cmap="mako")
     n = min(scores.shape)
     for i in range(n):
-        ax.add_patch(plt.Rectangle((i - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=frame, lw=1.5))
+        ax.add_patch(plt.Rectangle((i - 0.46, i - 0.46), 0.92, 0.92, fill=False, ec=REPORT, lw=1.5))
     ax.set(xticks=[], yticks=[])
     bar = ax.figure.colorbar(picture, ax=ax, fraction=0.046, pad=0.03)
     bar.set_label(label)
