@@ -1,7 +1,8 @@
 """Tables as comparisons make them, and what of a drawn figure can be read."""
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
+from functools import cache
 
 import numpy as np
 import pandas as pd
@@ -10,7 +11,9 @@ from matplotlib.axis import Axis
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 
-from medprobclip.paper.tables.experiments import METHODS
+from medprobclip.paper.tables.experiments import METHODS, REFERENCE
+
+ALL, ALONE, CONTROL = tuple(METHODS), (REFERENCE,), ("clip",)  # methods that a table may have
 
 
 def compared(values: dict[str, float], spread: float, seeds: int = 3) -> pd.DataFrame:
@@ -51,6 +54,16 @@ def with_bank(rows: pd.DataFrame, step: float, spread: float) -> pd.DataFrame:
 def by_method(start: float, step: float, methods: tuple[str, ...] = tuple(METHODS)) -> dict[str, float]:
     """Values that grow by `step` from method to method."""
     return {name: start + step * i for i, name in enumerate(methods)}
+
+
+@cache
+def drawn(
+    figure: Callable[[pd.DataFrame], Figure],
+    rows: Callable[[tuple[str, ...]], pd.DataFrame],
+    methods: tuple[str, ...],
+) -> Figure:
+    """A figure of the rows of these methods, drawn once for all tests of a module."""
+    return figure(rows(methods))
 
 
 def shown(figure: Figure) -> list[Text]:

@@ -8,6 +8,7 @@ import base64
 import itertools
 import json
 import os
+import re
 import shutil
 import socket
 import subprocess
@@ -23,9 +24,10 @@ import websocket
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FLAGS = (
     "--headless=new --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --disable-dev-shm-usage --remote-debugging-port=0 "
-    "--remote-allow-origins=* --window-size=1400,1000 about:blank"
+    "--disable-component-update --disable-sync --disable-dev-shm-usage"
 ).split()
+DRIVEN = ("--remote-debugging-port=0 --remote-allow-origins=* --window-size=1400,1000 about:blank").split()
+LOOK = "--virtual-time-budget=5000 --dump-dom".split()
 SETTINGS = {  # cells out of sight are there, too; no questions about news
     "notebook-extension/tracker": {"windowingMode": "none"},
     "apputils-extension/notification": {"fetchNews": "false", "checkForUpdates": False},
@@ -152,10 +154,21 @@ class Page:
         path.write_bytes(base64.b64decode(self.send("Page.captureScreenshot")["data"]))
 
 
+def measured(page: str, folder: Path) -> list[int]:
+    """The numbers that a page's script leaves in `data-measured` of its body."""
+    path = folder / "around.html"
+    path.write_text(page, encoding="utf-8")
+    command = [CHROMIUM, *FLAGS, *LOOK, f"--user-data-dir={folder / 'profile'}", path.as_uri()]
+    dom = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
+    found = re.search(r'data-measured="([\d,]+)"', dom)
+    assert found, dom[-500:]
+    return [int(number) for number in found[1].split(",")]
+
+
 @contextmanager
 def browser(scratch: Path):
     """A tab of headless Chromium."""
-    with process([CHROMIUM, f"--user-data-dir={scratch}", *FLAGS]):
+    with process([CHROMIUM, f"--user-data-dir={scratch}", *FLAGS, *DRIVEN]):
         file = scratch / "DevToolsActivePort"
         until(lambda: file.exists() and len(file.read_text().splitlines()) == 2, 60, "browser")
         port = file.read_text().splitlines()[0]

@@ -142,7 +142,7 @@ def _texts(flow: Flow, options: MimicCxr, files: dict[str, Path], pieces: Path) 
         def work(part: Sequence[tuple[str, str]]) -> list[dict[str, str] | None]:
             return [None if (text := archive.read(key)) is None else _cut(text) for key in part]
 
-        found = in_chunks(work, keys, pieces, "Reading reports")
+        found = in_chunks(work, keys, pieces, "reading reports")
         texts = {study: text for (_, study), text in zip(keys, found, strict=True) if text is not None}
         missing = "no report under this patient and study"
     flow.keep(

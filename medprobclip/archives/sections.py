@@ -79,8 +79,7 @@ def any_sections(report: str) -> dict[str, str]:
     """Sections of a report of any origin by name, stripped: headers such as "Findings:" at the start of a
     line, "IMPRESSION:" in capitals anywhere. Otherwise as `official_sections`, without last paragraph."""
     headers = [
-        (m.start(), m.end(), section_name((m["line"] or m["inside"]).lower().rstrip("s")))
-        for m in _ANYWHERE.finditer(report)
+        (m.start(), m.end(), section_name(m["line"] or m["inside"])) for m in _ANYWHERE.finditer(report)
     ]
     return _last_of_each(_between(report, headers))
 

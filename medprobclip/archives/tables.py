@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 import shutil
@@ -19,7 +18,7 @@ from medprobclip.archives.options import Common
 from medprobclip.data.missing import has_no_text
 from medprobclip.data.studies import SPLITS, check_disjoint, read_studies, split_by_patient, write_studies
 from medprobclip.data.views import FRONTAL_KINDS, view_kind
-from medprobclip.support.files import replaced_file, write_json
+from medprobclip.support.files import file_hash, replaced_file, write_json
 from medprobclip.support.locks import locked_folder
 
 RECORD, FLOW, PIECES = "prepared.json", "flow.csv", "unfinished"
@@ -114,7 +113,7 @@ def prepare(
 
     Raises ArchiveError where the folder holds tables of another question, files or origin, and where a
     table would be empty; StudyTableError when two tables share a study or a patient, or cannot be read back.
-    After these the folder is as if nobody had asked.
+    After these the folder is free for another question, unless it was finished before: then it stays so.
     """
     out = options.out
     values = {field.name: getattr(options, field.name) for field in fields(options) if field.name != "out"}
@@ -134,13 +133,16 @@ def prepare(
         former = _former(out, record)
         if former["finished"] and all((out / name).exists() for name in former["tables"]):
             return former, True
-        (out / ".gitignore").write_text("*\n", encoding="utf-8")  # report text stays with who may read it
+        if not (ignored := out / ".gitignore").exists():  # report text stays with who may read it
+            ignored.write_text("*\n", encoding="utf-8")
         write_json(out / RECORD, record)
         try:
             studies, flow = make(out / PIECES)
             written = _write(studies, out, read_back, wanted=_wanted(options))
         except ValueError:  # a fault of the files or the question: nothing to go on with
-            if not former["finished"]:  # else only a table was deleted; the others stay
+            if former["finished"]:  # only a table was deleted; the others stay
+                write_json(out / RECORD, former)
+            else:
                 _forget(out)
             raise
         with replaced_file(out / FLOW) as temporary:
@@ -232,8 +234,7 @@ def _state(path: Path) -> dict[str, Any]:
     """What tells a file: size and SHA-256. A folder is told by its path."""
     state: dict[str, Any] = {"path": os.path.abspath(path)}
     if path.is_file():
-        with path.open("rb") as file:
-            state["sha256"] = hashlib.file_digest(file, "sha256").hexdigest()
+        state["sha256"] = file_hash(path)
         state["bytes"] = path.stat().st_size
     return state
 

@@ -10,9 +10,8 @@ from pathlib import Path
 from medprobclip.archives.options import AnyTable, Columns, Common, MimicCxr, OpenI
 from medprobclip.support.flags import HelpWithDefaults, add_flags, from_flags
 
-_SOURCES: dict[
-    str, tuple[type[Common], type[Common], str]
-] = {  # name -> options, those with flags, what it is
+# Name -> options, those that `add_flags` makes flags of, what it is.
+_SOURCES: dict[str, tuple[type[Common], type[Common], str]] = {
     "mimic-cxr": (
         MimicCxr,
         MimicCxr,

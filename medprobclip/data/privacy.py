@@ -37,7 +37,7 @@ def least_patients(studies: pd.DataFrame, asked: bool | None = None) -> int:
 
 
 def shown(text: str, allowed: bool) -> str:
-    """The text where it may be shown, else `WITHHELD`: the one way by which report text is printed."""
+    """The text where it may be shown, else `WITHHELD`: how notices quote report text."""
     return text if allowed else WITHHELD
 
 

@@ -114,7 +114,7 @@ def two_variations(
     """
     forms = two_forms(text, key)
     if forms is None:
-        raise ValueError(f"'{text[:60]}' can be said in one way only: it has no two variations")
+        raise ValueError("the text can be said in one way only: it has no two variations")
     for _ in range(_TRIES):
         first, second = (variation(text, drop, True, generator) for _ in range(2))
         if key(first) != key(second):

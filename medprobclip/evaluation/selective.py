@@ -1,4 +1,4 @@
-"""Selective answers: whom to answer so that few answers are wrong, or the word that it cannot be promised."""
+"""Selective answers: whom to answer so that few are wrong, if it can be promised, and whether it helped."""
 
 from __future__ import annotations
 
@@ -63,3 +63,11 @@ def selective_threshold(confidence: np.ndarray, wrong: np.ndarray, risk: float, 
             break
         found = float(least)
     return found
+
+
+def difference_of_shares(first: float, n: int, second: float, m: int) -> tuple[float, float]:
+    """95 % interval of the difference of two shares, of n and m independent cases (Agresti & Caffo 2000)."""
+    shares = [(share * count + 1) / (count + 2) for share, count in ((first, n), (second, m))]
+    error = sum(p * (1 - p) / (count + 2) for p, count in zip(shares, (n, m), strict=True)) ** 0.5
+    gap = shares[0] - shares[1]
+    return gap - 1.96 * error, gap + 1.96 * error

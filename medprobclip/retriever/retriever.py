@@ -30,10 +30,9 @@ from medprobclip.retriever.settings import AnswerConfig
 from medprobclip.retriever.usual import UsualHere
 from medprobclip.strangeness import FILE as STRANGENESS, Strangeness
 from medprobclip.support.downloads import check_downloaded
-from medprobclip.support.files import recovered_folder
+from medprobclip.support.files import file_hash, recovered_folder
 from medprobclip.support.locks import locked_folder
 from medprobclip.training.calibrating import load_calibration
-from medprobclip.training.runs import file_hash
 
 INDEX = "index"  # the gallery's folder in that of a saved retriever
 WEIGHTS, CARD, UNFINISHED = "model.safetensors", "README.md", ".unfinished"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import math
 import os
@@ -71,6 +72,12 @@ def writable_folder(folder: Path, purpose: str, variables: str) -> Path:
             "folder that can be written."
         ) from error
     return folder
+
+
+def file_hash(path: Path) -> str:
+    """SHA-256 of a file's content, in hexadecimal."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def missing_files(paths: Iterable[str]) -> set[str]:

@@ -11,7 +11,7 @@ import pandas as pd
 from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
-from medprobclip.data.patients import patient_column, patient_columns, patients_of, same_id
+from medprobclip.data.patients import owners, patient_column, patient_columns, patients_of
 from medprobclip.data.studies import StudyTableError, read_studies
 
 FILES = {"validation": "validate.csv", "calibration": "calibrate.csv"}  # in the run folder
@@ -48,11 +48,7 @@ def drawn_for_calibration(
     the rows and the seed. Raises StudyTableError when all studies belong together.
     """
     together = same_patient(studies, content)
-    column = patient_column(studies)
-    own = [f"study {same_id(str(study))}" for study in studies["study_id"]]
-    named = own if column is None else [f"patient {p}" if p else "" for p in patients_of(studies) or ()]
-    ids = [name or study for name, study in zip(named, own, strict=True)]
-    groups = pd.Series(ids).groupby(together).min()
+    groups = pd.Series(owners(studies)).groupby(together).min()
     if len(groups) < 2:
         raise StudyTableError(
             f"all {len(studies)} studies belong to one patient or share images: none can be set aside. Give "

@@ -30,10 +30,10 @@ from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.strangeness import FILE as STRANGENESS_FILE, Strangeness
 from medprobclip.support.downloads import check_downloaded
-from medprobclip.support.files import recovered_folder, write_json
+from medprobclip.support.files import file_hash, recovered_folder, write_json
 from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
-from medprobclip.training.claims import claim, is_finished, require_finished
+from medprobclip.training.claims import claim, completed, is_finished, require_finished
 from medprobclip.training.encoders import SMALL_TEXT, build_model, training_tokenizer
 from medprobclip.training.loop import (
     TrainingError,
@@ -158,8 +158,8 @@ def keep_strangeness(out: Path, train_csv: Path) -> None:
     model, tokenizer = load_run(out)
     model.to(Accelerator().device)
     table = open_table(train_csv, model.config.image_size)
-    settings = json.loads((Path(out) / "settings.json").read_text())
-    one_section = settings["augmentation"].get("one_section", False)
+    settings = completed(json.loads((Path(out) / "settings.json").read_text()))
+    one_section = settings["augmentation"]["one_section"]
     dataset = StudyDataset(table.studies, table.images, tokenizer, one_section=one_section)
     with pinned_threads(run_threads(out)):
         try:
@@ -289,9 +289,3 @@ def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:
     if "appearance" in studies:
         known["reader"] = reader_scores(studies["appearance"].tolist())
     return known
-
-
-def file_hash(path: Path) -> str:
-    """SHA-256 of a file's content, in hexadecimal."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -77,7 +77,7 @@ def explore(
     `moved` gives each argument its values in ascending order, for a slider, or a `Choice`, `Typed` or
     `Upload`; they start at the first state. A notebook has a parameter `interactive`, True when it is opened
     and False in headless runs: a kernel cannot know whether anybody looks. Raises ValueError as
-    `static_grid` and `controls`.
+    `grid_of` and `controls`.
     """
     if interactive:
         box = controls(draw, states[0] if states else {}, **moved)
@@ -89,11 +89,6 @@ def explore(
         display(Shown(grid_of(drawn, columns), alt=f"{_name_of(draw)}: {words}"))
     if interactive:
         display(box)
-
-
-def static_grid(draw: Draw, states: Sequence[State], columns: int = 2) -> bytes:
-    """The pictures of all states in rows from the top left, as one PNG. Raises ValueError without a state."""
-    return grid_of([draw(**state) for state in states], columns)
 
 
 def grid_of(figures: Sequence[Figure], columns: int = 2) -> bytes:
@@ -127,15 +122,11 @@ def controls(draw: Draw, start: State, /, **moved: Control) -> VBox:
             raise ValueError(f"the slider {name} has the values {values}, not {start.get(name)!r}")
     handles = {name: _handle(name, control, start[name]) for name, control in moved.items()}
     folder = tempfile.TemporaryDirectory(prefix="medprobclip-uploads-")
-    row, errors = (
-        HBox(list(handles.values()), layout=Layout(flex_flow="row wrap", grid_gap="4px 24px")),
-        Output(),
-    )
+    row = HBox(list(handles.values()), layout=Layout(flex_flow="row wrap", grid_gap="4px 24px"))
+    errors = Output()
     box = VBox([row, errors], layout=Layout(align_items="flex-start"))  # not stretched
-    picture, page = (
-        Image(format="png", layout=Layout(max_width=INSIDE)),
-        HTML(layout=Layout(max_width=INSIDE)),
-    )
+    picture = Image(format="png", layout=Layout(max_width=INSIDE))
+    page = HTML(layout=Layout(max_width=INSIDE))
 
     def value_of(name: str, handle: DOMWidget) -> object:
         if not isinstance(handle, FileUpload):

@@ -82,6 +82,14 @@ def test_films_are_found_by_id_at_any_depth(archive, tmp_path, capsys):
     assert "1 image files belong to no report" in capsys.readouterr().out
 
 
+def test_a_film_that_two_reports_name_is_neithers(archive, tmp_path):
+    both = "CXR1_IM-0001-1001"
+    names = {i: [f"CXR{i}_IM-{i:04d}-1001"] for i in range(1, 41)}
+    openi_reports(tmp_path / "r.tgz", [(i, "a", "b", names[i] if i > 2 else [both]) for i in names])
+    assert called(*archive) is None
+    assert dropped(tmp_path / "out")["an image named twice"] == (2, 2)
+
+
 def test_frontal_only_and_limit(archive, tmp_path):
     assert called(*archive, "--frontal_only", "--limit", 2, "--calibrate_share", 0) is None
     found = tables(tmp_path / "out")

@@ -78,6 +78,10 @@ def test_tables_of_others_are_left_alone(mimic, tmp_path):
     (out / "test.csv").write_text("mine")
     assert called(*mimic.flags(out)).startswith(f"ArchiveError: {out / 'test.csv'} is there already")
     assert (out / "test.csv").read_text() == "mine"
+    (out / "test.csv").unlink()
+    (out / ".gitignore").write_text("*.csv\n")
+    assert called(*mimic.flags(out)) is None
+    assert (out / ".gitignore").read_text() == "*.csv\n"
 
 
 def test_tables_changed_or_deleted_by_hand(mimic, tmp_path):
@@ -91,6 +95,21 @@ def test_tables_changed_or_deleted_by_hand(mimic, tmp_path):
     assert f"{out / 'test.csv'} was changed since it was made" in called(*mimic.flags(out))
     (out / "prepared.json").write_text("[]")
     assert f"{out / 'prepared.json'}: not what it should be" in called(*mimic.flags(out))
+
+
+def test_a_fault_while_a_table_is_made_again_costs_no_other(mimic, tmp_path):
+    out = tmp_path / "out"
+    assert called(*mimic.flags(out)) is None
+    record = (out / "prepared.json").read_bytes()
+    (out / "test.csv").unlink()
+    (mimic.root / "files").rename(mimic.root / "away")
+    for _ in range(2):
+        assert "no folder files in it" in called(*mimic.flags(out))
+        assert (out / "train.csv").exists()
+        assert (out / "prepared.json").read_bytes() == record
+    (mimic.root / "away").rename(mimic.root / "files")
+    assert called(*mimic.flags(out)) is None
+    assert (out / "test.csv").exists()
 
 
 def test_an_interrupted_call_goes_on(mimic, tmp_path, monkeypatch):

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import beta, binom
 
-from medprobclip.evaluation.selective import COVERAGES, selective_threshold
+from medprobclip.evaluation.selective import COVERAGES, difference_of_shares, selective_threshold
 
 DRAWS, N = 1000, 300
 
@@ -127,3 +127,11 @@ def test_more_wrong_answers_are_as_rare_as_promised(values, wrong_at, risk):
 def test_what_can_be_promised_nothing_is_refused(confidence, wrong, risk, delta, message):
     with pytest.raises(ValueError, match=message):
         selective_threshold(np.array(confidence), np.array(wrong), risk, delta)
+
+
+def test_a_difference_of_shares_by_hand():
+    """3 of 10 against 8 of 12, with one success and one failure added to either."""
+    gap, error = 4 / 12 - 9 / 14, (4 * 8 / 12**3 + 9 * 5 / 14**3) ** 0.5
+    bounds = difference_of_shares(3 / 10, 10, 8 / 12, 12)
+    assert bounds == pytest.approx((gap - 1.96 * error, gap + 1.96 * error))
+    assert bounds[0] < -0.5 < bounds[1] < 0.06

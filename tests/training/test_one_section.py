@@ -6,6 +6,7 @@ from dataclasses import replace
 import pytest
 
 from medprobclip.data.studies import read_studies, write_studies
+from medprobclip.training import runs
 from medprobclip.training.preflight import NotReadyError, preflight
 from medprobclip.training.runs import load_strangeness, train_run
 
@@ -25,8 +26,14 @@ def tables(study_tables, tmp_path):
     return tables
 
 
-def test_they_train_only_where_that_is_asked(tables, tiny_profile, tmp_path, capsys):
+def test_they_train_only_where_that_is_asked(tables, tiny_profile, tmp_path, capsys, monkeypatch):
     out = tmp_path / "run"
+    fitted, fit = [], runs.fit_strangeness
+    monkeypatch.setattr(
+        runs,
+        "fit_strangeness",
+        lambda model, dataset, *how: fitted.append(len(dataset)) or fit(model, dataset, *how),
+    )
     once = replace(tiny_profile, training=replace(tiny_profile.training, epochs=1))
     asked = replace(once, augmentation=replace(once.augmentation, one_section=True))
     with pytest.raises(NotReadyError, match="3 of 40 studies have findings and impression, fewer than"):
@@ -38,3 +45,4 @@ def test_they_train_only_where_that_is_asked(tables, tiny_profile, tmp_path, cap
     assert "training: 38 studies (35 with one section, in two variations; 2 left out" in said
     assert "validation: 11 studies (1 without both sections left out)" in said
     assert load_strangeness(out) is not None
+    assert fitted == [38]

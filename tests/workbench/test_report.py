@@ -4,8 +4,6 @@ import base64
 import html
 import io
 import re
-import shutil
-import subprocess
 from html.parser import HTMLParser
 from pathlib import Path
 
@@ -13,13 +11,13 @@ import nbformat
 import numpy as np
 import pandas as pd
 import pytest
+from lab import CHROMIUM, measured
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook, new_output
 from PIL import Image
 
 from medprobclip.workbench.report import write_report
 
 ROOT = Path(__file__).resolve().parents[2]
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 VOID = {"meta", "link", "img", "br", "hr", "input", "col", "wbr"}
 LONG = "# " + "x" * 300
 CASES = r"$$ m_{ij} = \begin{cases} 1 & i = j \\ 0 & i \neq j. \end{cases} $$"
@@ -293,10 +291,6 @@ def test_nothing_to_report_is_refused(tmp_path):
         write_report([], tmp_path / "index.html", "T")
 
 
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom"
-).split()
 # The page itself runs no script, so the page around it measures; a frame can be narrower than a window.
 MEASURE = """<iframe style="width: {width}px; height: 900px; border: 0" srcdoc="{page}"></iframe>
 <script>addEventListener("load", () => {{
@@ -311,10 +305,4 @@ MEASURE = """<iframe style="width: {width}px; height: 900px; border: 0" srcdoc="
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser to look with: apt install chromium")
 @pytest.mark.parametrize("width", [1280, 400])
 def test_a_browser_shows_every_picture_and_nothing_sticks_out(text, tmp_path, width):
-    around = tmp_path / "around.html"
-    around.write_text(MEASURE.format(width=width, page=html.escape(text)), encoding="utf-8")
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", around.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
-    measured = re.search(r'data-measured="([\d,]+)"', dom)
-    assert measured, dom[-500:]
-    assert measured[1] == "0,1500"
+    assert measured(MEASURE.format(width=width, page=html.escape(text)), tmp_path) == [0, 1500]

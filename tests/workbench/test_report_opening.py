@@ -3,20 +3,17 @@
 import base64
 import html
 import io
-import re
-import shutil
-import subprocess
 
 import nbformat
 import numpy as np
 import pytest
 from bs4 import BeautifulSoup
+from lab import CHROMIUM, measured
 from nbformat.v4 import new_code_cell, new_markdown_cell, new_notebook
 from PIL import Image
 
 from medprobclip.workbench.report import Film, write_report
 
-CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FILM = Film(np.arange(128 * 128, dtype=np.uint32).reshape(128, 128).astype(np.uint8), "It says: “a < b”")
 SAID = ["CLIP is *better*, by `RSUM` <script>alert(1)</script>", *("So much is said. " * 12 for _ in "abc")]
 
@@ -87,19 +84,12 @@ MEASURE = """<iframe style="width:1280px; height:800px; border:0" srcdoc="{page}
   const parts = ["header li", "header img"].map(name => [...page.querySelectorAll(name)].pop());
   document.body.dataset.measured = parts.map(part => Math.ceil(part.getBoundingClientRect().bottom));
 }});</script>"""
-FLAGS = (
-    "--headless --no-sandbox --disable-gpu --disable-quic --no-first-run --disable-background-networking "
-    "--disable-component-update --disable-sync --virtual-time-budget=5000 --dump-dom"
-).split()
 
 
 @pytest.mark.skipif(CHROMIUM is None, reason="no browser to look with: apt install chromium")
 def test_the_first_screen_shows_the_conclusion_and_a_film(notebook, tmp_path):
     page_of(notebook, tmp_path / "index.html", conclusion=SAID, film=FILM, note="A note.")
-    around, page = tmp_path / "around.html", (tmp_path / "index.html").read_text(encoding="utf-8")
-    around.write_text(MEASURE.format(page=html.escape(page)), encoding="utf-8")
-    command = [CHROMIUM, *FLAGS, f"--user-data-dir={tmp_path / 'profile'}", around.as_uri()]
-    dom = subprocess.run(command, capture_output=True, text=True, timeout=600, check=True).stdout
-    said, film = map(int, re.search(r'data-measured="(\d+),(\d+)"', dom).groups())
+    page = (tmp_path / "index.html").read_text(encoding="utf-8")
+    said, film = measured(MEASURE.format(page=html.escape(page)), tmp_path)
     assert 0 < film <= 800
     assert 0 < said <= 800

@@ -20,9 +20,9 @@ from medprobclip.workbench.widgets import (
     Upload,
     controls,
     explore,
+    grid_of,
     png,
     show_source,
-    static_grid,
 )
 
 
@@ -52,8 +52,8 @@ def pixels(data: bytes) -> np.ndarray:
 
 
 def test_states_stand_in_rows_from_the_top_left():
-    states = [{"level": level, "width": width} for level, width in ((0.0, 1), (0.2, 2), (0.4, 1.5))]
-    grid = pixels(static_grid(grey, states, columns=2))
+    figures = [grey(level, width) for level, width in ((0.0, 1), (0.2, 2), (0.4, 1.5))]
+    grid = pixels(grid_of(figures, columns=2))
     assert grid.shape == (2 * 100 + GAP, 150 + GAP + 200)
     assert grid[50, 50] == 0
     assert grid[50, 150 + GAP + 100] == 51
@@ -62,12 +62,12 @@ def test_states_stand_in_rows_from_the_top_left():
 
 
 def test_fewer_states_than_columns_make_one_row():
-    assert pixels(static_grid(grey, [{"level": 0.0}], columns=3)).shape == (100, 100)
+    assert pixels(grid_of([grey(0.0)], columns=3)).shape == (100, 100)
 
 
 def test_a_grid_without_a_state_is_refused():
     with pytest.raises(ValueError, match="at least one state"):
-        static_grid(grey, [])
+        grid_of([])
 
 
 def test_no_figure_stays_open():

@@ -7,10 +7,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from medprobclip.paper.figures import plots
-from medprobclip.paper.figures.methods import (
-    hollow,
-    method_intervals,
-)
+from medprobclip.paper.figures.methods import hollow, method_intervals, seed_marks
 from medprobclip.paper.tables.experiments import METHODS, REFERENCE
 
 
@@ -36,6 +33,5 @@ def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
         ax.grid(False, axis="x")
         ax.grid(True, axis="y")
     band = plots.entry(f"interval of {METHODS[REFERENCE]}", color=plots.IMAGE, alpha=0.2, ls="-", lw=8)
-    seeds = plots.entry("least and most of the seeds", marker="|", color=plots.INK)
-    plots.legend(figure, [hollow(), seeds, band], ncols=2)
+    plots.legend(figure, [hollow(), seed_marks(), band], ncols=2)
     return figure

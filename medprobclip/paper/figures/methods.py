@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 import pandas as pd
-from matplotlib.artist import Artist
 from matplotlib.axes import Axes
-from matplotlib.figure import FigureBase
 from matplotlib.lines import Line2D
 
 from medprobclip.evaluation.retrieval import DIRECTIONS
@@ -26,7 +24,6 @@ METHOD_COLOURS = {  # of METHODS
     "medprobclip-inclusion": plots.BROWN,
 }
 CEILING = plots.CHANCE | {"color": plots.ACCENT}  # the line of what knows all
-MOST_IN_A_LINE = 4  # entries of a legend
 REPORTED = f"grey numbers: {LABEL}"
 
 
@@ -84,17 +81,15 @@ def method_intervals(
     return ax
 
 
-def interval_legend(figure: FigureBase, references: Sequence[Artist], *texts: str) -> None:
-    """What lines, marks and hollow points of `method_intervals` mean, once for all panels."""
-    seeds = plots.entry("least and most of the seeds", marker="|", color=plots.INK)
-    entries = [*references, seeds, hollow(), *map(plots.entry, texts)]
-    plots.legend(figure, entries, fontsize=9, ncols=min(len(entries), MOST_IN_A_LINE))
-
-
 def hollow() -> Line2D:
     """What a hollow point means, for a legend."""
     label = f"hollow: the paired difference from {METHODS[REFERENCE]} may be 0"
     return plots.entry(label, marker="o", color=plots.INK, mfc="white")
+
+
+def seed_marks() -> Line2D:
+    """What the small marks of `method_intervals` mean, for a legend."""
+    return plots.entry("least and most of the seeds", marker="|", color=plots.INK)
 
 
 def method_lines(

@@ -19,6 +19,7 @@ from medprobclip.paper.figures.methods import (
     method_lines,
     methods_of,
     panels,
+    seed_marks,
 )
 from medprobclip.paper.tables.readable import QUESTIONS
 
@@ -69,7 +70,7 @@ def figure_2_areas(table: pd.DataFrame) -> Figure:
         plt.setp(ax.texts, fontsize=10)
     entries = [plots.entry("random order", **chance)]
     if (table["most"] > table["least"]).any():
-        entries.append(plots.entry("least and most of the seeds", marker="|", color=plots.INK))
+        entries.append(seed_marks())
     if len(labels) > 1:
         entries.append(hollow())
     if table["reported"].notna().any():

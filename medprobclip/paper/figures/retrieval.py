@@ -18,6 +18,7 @@ from medprobclip.paper.figures.methods import (
     method_intervals,
     methods_of,
     panels,
+    seed_marks,
 )
 from medprobclip.paper.tables.experiments import METHODS
 from medprobclip.paper.tables.reported import LABEL
@@ -112,7 +113,7 @@ def _legend(figure: Figure, table: pd.DataFrame, *texts: str) -> None:
     if "ceiling" in has:
         entries.append(plots.entry("oracle ceiling", **CEILING))
     if (table["most"] > table["least"]).any():
-        entries.append(plots.entry("least and most of the seeds", marker="|", color=plots.INK))
+        entries.append(seed_marks())
     of_bank = "less the bank's term (hollow: no change shown)"
     entries.append(plots.entry(of_bank, marker="D", ms=4, color=plots.INK))
     if len(methods_of(table)) > 1:

@@ -13,6 +13,7 @@ from medprobclip.paper.findings.doubt import (
     NAMES,
     NOTICES,
     SEVERITIES,
+    against_bar,
     degraded_views,
     detection_of,
     noticing_faults,
@@ -153,10 +154,10 @@ def _taught(numbers: pd.DataFrame) -> str:
             good["difference_low"], good["difference_high"],
             f"R@10 falls by {lost}", f"R@10 rises by {lost}", "no change of R@10 is shown",
         )  # fmt: skip
-        meets = "meets" if detects["low"] > NOTICES and good["difference"] > -LOST else "misses"
         name = NAMES[method].removeprefix(NAMES[REFERENCE]).strip(", -")
         told.append(
-            f"with {name} it {_notices(detects)} ({detects['value']:.2f}) and {cost}: {meets} the bar"
+            f"with {name} it {_notices(detects)} ({detects['value']:.2f}) and {cost}: "
+            f"{against_bar(detects, good)} the bar"
         )
     return (
         f"{own}; {'; '.join(told)}. The bar: AUROC surely above {NOTICES:g}, less than {LOST:g} point of "

@@ -20,14 +20,14 @@ _SHARING = {"all": "", "1": " where no other study shares the coding", "more": "
 def kept_promises(guarantees: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
     """Were promises kept over random splits? From `tables.guarantee_table`, two a direction, one for all."""
     own = guarantees[guarantees["method"] == method]
+    sets = sets_for_all(own)
     for direction, rows in own.groupby("direction", sort=False):
         who = f"{METHODS[method]}, {DIRECTIONS[direction]}"
-        of_all = (rows["what"] == "coverage") & (rows["grouped"] == "all") & np.isclose(rows["level"], ALPHA)
         told = "; ".join(
             f"{RIGHT[row.right]} {percent(row.value)} ({percent(row.least)} to {percent(row.most)} in "
             f"95 % of the splits, {percent(row.actual)} on the real tables), {row.size:.0f} answers in the "
             "median"
-            for row in rows[of_all].itertuples()
+            for row in sets[sets["direction"] == direction].itertuples()
         )
         promise = percent(1 - ALPHA)
         yield f"{who}: sets that promise a right answer to {promise} of the queries hold one for: {told}."
@@ -45,15 +45,27 @@ def kept_promises(guarantees: pd.DataFrame, method: str = REFERENCE) -> Iterator
         yield f"{METHODS[method]}: {_counted(own)}."
 
 
+def sets_for_all(guarantees: pd.DataFrame) -> pd.DataFrame:
+    """The rows of `tables.guarantee_table` on sets at `ALPHA`, promised to all queries alike."""
+    of_all = (guarantees["what"] == "coverage") & (guarantees["grouped"] == "all")
+    return guarantees[of_all & np.isclose(guarantees["level"], ALPHA)]
+
+
+def kept_on_average(guarantees: pd.DataFrame) -> pd.Series:
+    """Which rows of `tables.guarantee_table` keep their promise by the mean, within two standard errors."""
+    more = np.where(guarantees["what"] == "coverage", 1, -1)  # is good
+    return more * (guarantees["promise"] - guarantees["value"]) <= 2 * guarantees["error"]
+
+
 def _counted(rows: pd.DataFrame) -> str:
     """How many promises were kept, by their mean over splits and by independent trials."""
     more = np.where(rows["what"] == "coverage", 1, -1)  # is good
     selective = rows["what"] == "selective"
-    short = more * (rows["promise"] - rows["value"]) > 2 * rows["error"]
     outside = more * (np.where(more > 0, rows["low"], rows["high"]) - rows["once"]) > 0
+    kept = kept_on_average(rows[~selective])
     return (
-        f"of {(~selective).sum()} promises of coverage, for all and by group, of few missed and of few false "
-        f"alarms, {(~short & ~selective).sum()} were kept on average over splits (within two standard "
+        f"of {len(kept)} promises of coverage, for all and by group, of few missed and of few false "
+        f"alarms, {kept.sum()} were kept on average over splits (within two standard "
         f"errors); of {len(rows)} series of independent trials {(~outside).sum()} were inside their binomial "
         "95 % interval, or better"
     )

@@ -4,11 +4,15 @@ from __future__ import annotations
 
 from functools import partial
 
-import numpy as np
 import pandas as pd
 
 from medprobclip.evaluation.retrieval import DIRECTIONS
-from medprobclip.paper.findings.promises import kept_promises, what_sets_cost
+from medprobclip.paper.findings.promises import (
+    kept_on_average,
+    kept_promises,
+    sets_for_all,
+    what_sets_cost,
+)
 from medprobclip.paper.findings.words import against, each_method, listed, percent, told_method
 from medprobclip.paper.tables.experiments import METHODS
 from medprobclip.paper.tables.names import ALPHA, LEAST, MODEL
@@ -49,18 +53,14 @@ def _guarantees(numbers: pd.DataFrame) -> str:
     method = told_method(numbers["method"])
     own = numbers[numbers["method"] == method]
     rows = own[own["what"] != "selective"]
-    more = np.where(rows["what"] == "coverage", 1, -1)  # is good
-    kept = int((more * (rows["promise"] - rows["value"]) <= 2 * rows["error"]).sum())
+    kept = kept_on_average(rows).sum()
     total = len(rows)
     told = (
         f"{kept} of {total} promises are"
         if 0 < kept < total
         else (f"all of {total} promises are" if kept else f"none of {total} promises is")
     )
-    sets = own[
-        (own["what"] == "coverage") & (own["grouped"] == "all") & (own["right"] == "wording")
-        & np.isclose(own["level"], ALPHA)
-    ]  # fmt: skip
+    sets = sets_for_all(own[own["right"] == "wording"])
     held = listed([f"{DIRECTIONS[row.direction]} {percent(row.value)}" for row in sets.itertuples()])
     return (
         f"{METHODS[method]}: {told} kept on average over random splits of the patients (within two standard "

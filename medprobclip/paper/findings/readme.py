@@ -11,8 +11,8 @@ import pandas as pd
 from medprobclip.evaluation.hubs import BANK
 from medprobclip.evaluation.retrieval import DIRECTIONS
 from medprobclip.paper.findings.doubt import NAMES, detection_of
+from medprobclip.paper.findings.promises import kept_on_average, sets_for_all
 from medprobclip.paper.findings.words import against, listed, percent, told_method
-from medprobclip.paper.tables.names import ALPHA
 
 BEGIN, END = "<!-- {}: written by `make figures` -->", "<!-- end of {} -->"
 FOUND = "what was found"  # name of the README's part
@@ -58,15 +58,14 @@ def _retrieval(table: pd.DataFrame) -> Iterator[str]:
 def _promise(guarantees: pd.DataFrame) -> Iterator[str]:
     """The share of sets that hold a report worded like the right one, against what was promised."""
     method = told_method(guarantees["method"])
-    rows = guarantees[(guarantees["method"] == method) & (guarantees["what"] == "coverage")]
-    rows = rows[(rows["direction"] == "i2t") & (rows["right"] == "wording") & (rows["grouped"] == "all")]
-    for row in rows[(rows["level"] - ALPHA).abs() < 1e-9].itertuples():
-        kept = row.value >= row.promise - 2 * row.error
+    rows = sets_for_all(guarantees[guarantees["method"] == method])
+    rows = rows[(rows["direction"] == "i2t") & (rows["right"] == "wording")]
+    for row in rows.assign(kept=kept_on_average(rows)).itertuples():
         gallery = row.calibration + row.queries  # of the splits, see `tables.guarantee_table`
         yield (
             f"**{percent(row.value)}** of the sets that promise a right report with {percent(row.promise)} "
             f"hold one over random splits ({percent(row.actual)} in the demo's own): the promise is "
-            f"{'kept' if kept else 'broken'} on average. It takes {row.size:.0f} of {gallery:.0f} "
+            f"{'kept' if row.kept else 'broken'} on average. It takes {row.size:.0f} of {gallery:.0f} "
             "reports in the median."
         )
 

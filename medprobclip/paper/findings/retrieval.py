@@ -34,12 +34,8 @@ def _many(table: pd.DataFrame) -> Iterator[str]:
 
 
 def _by_direction(table: pd.DataFrame, metrics: tuple[str, ...], unit: str) -> Iterator[str]:
-    table = table[table["score"] != BANK]
-    for direction, metric in table[["direction", "metric"]].drop_duplicates().itertuples(index=False):
-        if metric in metrics:
-            rows = table[(table["direction"] == direction) & (table["metric"] == metric)]
-            where = f"{DIRECTIONS[direction]}, " if direction in DIRECTIONS else ""
-            yield compared(f"{where}{metric}", rows, METHODS, unit)
+    for where, rows in _parts(table[table["score"] != BANK], metrics):
+        yield compared(where, rows, METHODS, unit)
 
 
 def _parts(table: pd.DataFrame, metrics: tuple[str, ...]) -> Iterator[tuple[str, pd.DataFrame]]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pandas as pd
 from scipy.stats import binom
 
@@ -14,11 +15,7 @@ BEFORE, AFTER = "before", "after"  # stages of `workbench/lessons/before_after.p
 def _untrained_similarity(numbers: pd.DataFrame) -> str:
     """From scores `[n, n]` with a column `image`: what decides them, and where the own report ranks."""
     scores = numbers.drop(columns="image").to_numpy(dtype=float)
-    n, centred = len(scores), scores - scores.mean()
-    rows, columns = centred.mean(1, keepdims=True), centred.mean(0, keepdims=True)
-    total = max((centred**2).sum(), 1e-12)
-    by_row, by_column = n * (rows**2).sum() / total, n * (columns**2).sum() / total
-    pair = ((centred - rows - columns) ** 2).sum() / total
+    n, (by_row, by_column, pair) = len(scores), _shares(scores)
     stripes = "stripes" if by_row + by_column > pair else "no stripes"
     first = int((scores.argmax(1) == range(n)).sum())
     luck = binom.sf(first - 1, n, 1 / n)  # of at least so many, if every order were as likely
@@ -85,7 +82,7 @@ def _trained_similarity(scores: pd.DataFrame) -> str:
     for stage, rows in scores.groupby("stage", sort=False):
         matrix = rows.pivot(index="film", columns="report", values="score")
         first[stage] = int((matrix.idxmax(axis=1) == matrix.index).sum())
-        stripes[stage] = 100 * _of_rows_and_columns(matrix)
+        stripes[stage] = 100 * sum(_shares(matrix.to_numpy(dtype=float))[:2])
     more = first[AFTER] - first[BEFORE]
     than = "more than" if more > 0 else "fewer than" if more < 0 else "as many as"
     fell = stripes[AFTER] < stripes[BEFORE]
@@ -101,12 +98,13 @@ def _part(percent: float) -> str:
     return "over 99 %" if 99 < percent < 100 else f"{percent:.0f} %"
 
 
-def _of_rows_and_columns(scores: pd.DataFrame) -> float:
-    """The share of the variance of scores that the means of their rows and columns explain."""
-    grand = scores.to_numpy().mean()
-    rows, columns = scores.mean(axis=1) - grand, scores.mean(axis=0) - grand
-    explained = len(columns) * (rows**2).sum() + len(rows) * (columns**2).sum()
-    return float(explained / ((scores - grand) ** 2).to_numpy().sum())
+def _shares(scores: np.ndarray) -> tuple[float, float, float]:
+    """Of the variance of scores: what the means of rows explain, those of columns, and neither."""
+    centred = scores - scores.mean()
+    rows, columns = centred.mean(1, keepdims=True), centred.mean(0, keepdims=True)
+    parts = (rows, columns, centred - rows - columns)
+    total = max((centred**2).sum(), 1e-12)
+    return tuple(float((np.broadcast_to(part, scores.shape) ** 2).sum() / total) for part in parts)
 
 
 def _readability(table: pd.DataFrame) -> str:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from functools import partial
-from math import sqrt
 
 import pandas as pd
 
 from medprobclip.evaluation.calibration import CALIBRATORS
 from medprobclip.evaluation.resampling import verdicts as compared
 from medprobclip.evaluation.retrieval import DIRECTIONS
+from medprobclip.evaluation.selective import difference_of_shares
 from medprobclip.paper.findings.doubt import about_ambiguity, variance_or_entropy
 from medprobclip.paper.findings.words import against, each_method, interval, listed, percent, told_method
 from medprobclip.paper.tables.experiments import METHODS
@@ -90,12 +90,10 @@ def _risk(table: pd.DataFrame) -> str:
 
 
 def _more_errors(every: pd.Series, half: pd.Series) -> tuple[float, float]:
-    """How much larger the error rate of the less sure rest is: a 95 % interval (Agresti & Caffo 2000)."""
-    sure = half["answered"], half["answered"] * half["risk"]
-    rest = every["answered"] - sure[0], every["answered"] * every["risk"] - sure[1]
-    (p, n), (q, m) = (((wrong + 1) / (count + 2), count + 2) for count, wrong in (rest, sure))
-    reach = 1.96 * sqrt(p * (1 - p) / n + q * (1 - q) / m)
-    return p - q - reach, p - q + reach
+    """How much larger the error rate of the less sure rest is: a 95 % interval."""
+    rest = every["answered"] - half["answered"]
+    wrong = every["answered"] * every["risk"] - half["answered"] * half["risk"]
+    return difference_of_shares(wrong / rest, rest, half["risk"], half["answered"])
 
 
 def _area(table: pd.DataFrame) -> str:
@@ -188,7 +186,6 @@ def _ends(cards: pd.DataFrame) -> str:
     words = reports.groupby("end")["words"].median()
     least, most = words["least sure"], words["surest"]
     said = "shorter" if least < most else "longer" if least > most else "no longer"
-    normal = cards[cards["codes"] == "normal"].groupby(["side", "end"]).size()
     count = cards[cards["codes"] == "normal"].groupby(["side", "end"]).size()
     normal = [
         f"{count.get((side, 'least sure'), 0)} of the {len(reports) // 2} least sure {name} and "

@@ -79,7 +79,7 @@ def said_of_sharing(table: pd.DataFrame) -> str:
 
 def agreement_table(studies: pd.DataFrame, block: int = 512) -> pd.DataFrame:
     """Of two coded studies that are worded so, how often are they coded alike? Rows by wording, columns
-    `pairs, coded alike`.
+    `pairs` and `coded alike, %`.
 
     Pairs are unordered. Reports that are nearly alike have a cosine of at least NEAR, but are not equal.
     """

@@ -7,21 +7,14 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import pandas as pd
 
-from medprobclip.workbench.lessons.desk import Desk, Reply
+from medprobclip.evaluation.selective import difference_of_shares
+from medprobclip.workbench.lessons.desk import AMBIGUOUS, ANSWERED, STRANGE, Desk
 
-ANSWERED, STRANGE, AMBIGUOUS = "answered", "not: strange", "not: ambiguous"
 TURNS = {
     "as they are": lambda film: film,
     "upside down": np.flipud,
     "grey turned round": lambda film: 255 - film,
 }
-
-
-def decision(reply: Reply) -> str:
-    """One of `ANSWERED`, `STRANGE` (an input unlike the training's) and `AMBIGUOUS`."""
-    if not reply.answers.abstain:
-        return ANSWERED
-    return STRANGE if reply.answers.reason.startswith("unlike") else AMBIGUOUS
 
 
 def decided_table(desk: Desk, studies: Sequence[str], turns: Mapping = TURNS) -> pd.DataFrame:
@@ -33,7 +26,7 @@ def decided_table(desk: Desk, studies: Sequence[str], turns: Mapping = TURNS) ->
     rows = []
     for name, turn in turns.items():
         replies = desk.ask([np.ascontiguousarray(turn(desk.film(study))) for study in studies])
-        decisions = np.array([decision(reply) for reply in replies])
+        decisions = np.array([reply.decision for reply in replies])
         found = np.array(
             [s in set(r.answers.table["study_id"]) for s, r in zip(studies, replies, strict=True)]
         )
@@ -44,20 +37,12 @@ def decided_table(desk: Desk, studies: Sequence[str], turns: Mapping = TURNS) ->
     return pd.DataFrame(rows, columns=["films", "decision", "share", "missed", "count"])
 
 
-def difference(first: float, n: int, second: float, m: int) -> tuple[float, float]:
-    """95 % interval of the difference of two shares, of n and m independent cases (Agresti & Caffo 2000)."""
-    shares = [(share * count + 1) / (count + 2) for share, count in ((first, n), (second, m))]
-    error = sum(p * (1 - p) / (count + 2) for p, count in zip(shares, (n, m), strict=True)) ** 0.5
-    gap = shares[0] - shares[1]
-    return gap - 1.96 * error, gap + 1.96 * error
-
-
 def one_of_each(desk: Desk, studies: Iterable[str]) -> list[str]:
     """The first of these studies whose film is answered, the first too ambiguous, the first strange: as
     many as there are, at most three."""
     first: dict[str, str] = {}
     for study in studies:
-        first.setdefault(decision(desk.ask_study(study)), study)
+        first.setdefault(desk.ask_study(study).decision, study)
         if len(first) == 3:
             break
     return [first[kind] for kind in (ANSWERED, AMBIGUOUS, STRANGE) if kind in first]
@@ -76,16 +61,12 @@ def said_of_decisions(table: pd.DataFrame) -> str:
     sentences = [f"Films {'; '.join(said)}."]
     if answered["count"] and other["count"].sum():
         without = float(np.average(other["missed"].fillna(0), weights=other["count"]))
-        low, high = difference(answered["missed"], answered["count"], without, other["count"].sum())
-        often = "less often than" if high < 0 else "more often than" if low > 0 else ""
-        said = (
-            f"miss their own report {often}"
-            if often
-            else "are not shown to miss their own report more or less often than"
-        )
+        low, high = difference_of_shares(answered["missed"], answered["count"], without, other["count"].sum())
+        miss = "miss" if high < 0 or low > 0 else "are not shown to miss"
+        often = "less often" if high < 0 else "more often" if low > 0 else "more or less often"
         sentences.append(
-            f"As they are, the answered ones {said} the others: {answered['missed']:.0%} of them "
-            f"against {without:.0%}."
+            f"As they are, the answered ones {miss} their own report {often} than the others: "
+            f"{answered['missed']:.0%} of them against {without:.0%}."
         )
     return " ".join(sentences)
 
@@ -98,7 +79,7 @@ def words_table(desk: Desk, asked: Sequence[str]) -> pd.DataFrame:
             "best film": reply.answers.table["study_id"][0],
             "films in the set": reply.answers.set_size,
             "strangeness p": reply.answers.p_strange,
-            "decision": decision(reply),
+            "decision": reply.decision,
         }
         for words, reply in zip(asked, desk.ask(list(asked)), strict=True)
     ]

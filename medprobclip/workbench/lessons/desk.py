@@ -20,6 +20,7 @@ from medprobclip.retriever.queries import Query, embed_queries
 from medprobclip.retriever.retriever import Retriever
 
 K = 10  # answers that are shown
+ANSWERED, STRANGE, AMBIGUOUS = "answered", "not: strange", "not: ambiguous"
 
 
 @dataclass(frozen=True, eq=False)
@@ -39,6 +40,13 @@ class Reply:
     def entropy(self) -> float:
         """Of the softmax over the gallery, in nats."""
         return -float(negative_entropy(self.scores[None])[0])
+
+    @property
+    def decision(self) -> str:
+        """One of `ANSWERED`, `STRANGE` (an input unlike the training's) and `AMBIGUOUS`."""
+        if not self.answers.abstain:
+            return ANSWERED
+        return STRANGE if self.answers.reason.startswith("unlike") else AMBIGUOUS
 
     @property
     def order(self) -> np.ndarray:

@@ -111,7 +111,7 @@ def same_patient(desk: Desk, patient: str, finding: str) -> Figure:
     figure.text(
         0.005, 0.92, f"Patient {patient}, twice: nothing but the finding differs", weight="bold", size=11
     )
-    for line, words in enumerate(_told(desk, pair)):
+    for line, words in enumerate(_told(pair)):
         weight = "bold" if line == 0 else "normal"
         for column, text in enumerate(words):
             place = (0.735, 0.835, 0.925)[column]
@@ -120,7 +120,7 @@ def same_patient(desk: Desk, patient: str, finding: str) -> Figure:
     return figure
 
 
-def _told(desk: Desk, pair: Twins) -> list[tuple[str, str, str]]:
+def _told(pair: Twins) -> list[tuple[str, str, str]]:
     """Rows of a small table: what, without, with."""
     before, after = pair.replies
     said = [("", "without", "with")]

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-
 import matplotlib.pyplot as plt
 import pandas as pd
 from matplotlib.figure import Figure
 
 from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
+from medprobclip.retriever.settings import AnswerConfig
 from medprobclip.workbench import style
-from medprobclip.workbench.lessons.desk import Desk, Reply
+from medprobclip.workbench.lessons.desk import ANSWERED, STRANGE, Desk, Reply
 
-STRANGE = 0.05  # p-value up to which a film is called strange, as `retriever.settings` has it
+RATE = AnswerConfig().strange_rate  # p-value up to which a film is called strange
 PANELS = {  # column of `path_of_fault`: title, colour
     "variance": ("total variance Σσ²", style.IMAGE),
     "p_strange": ("strangeness p", style.REPORT),
@@ -27,7 +26,7 @@ def path_of_fault(desk: Desk, study: str, fault: str) -> pd.DataFrame:
     """Of a study's film: rows of severity 0 (as it is) to 5.
 
     `variance`, `p_strange` (NaN where the model cannot tell), `entropy` in nats, `rank` of the own report,
-    `set_size`, `abstain` and `reason`. Raises KeyError or ValueError for an unknown study or fault.
+    `set_size` and the `decision` of the reply. Raises KeyError or ValueError for an unknown study or fault.
     """
     return desk.once(("path", study, fault), lambda: _path(desk, study, fault))
 
@@ -43,8 +42,7 @@ def _numbers(reply: Reply, own: int) -> dict[str, object]:
     answers = reply.answers
     return {
         "variance": reply.variance, "p_strange": answers.p_strange, "entropy": reply.entropy,
-        "rank": reply.rank(own), "set_size": answers.set_size, "abstain": answers.abstain,
-        "reason": answers.reason,
+        "rank": reply.rank(own), "set_size": answers.set_size, "decision": reply.decision,
     }  # fmt: skip
 
 
@@ -70,24 +68,18 @@ def spoilt(desk: Desk, study: str, fault: str, severity: int) -> Figure:
             ax.set_xlabel("severity", fontsize=8, labelpad=1)
         if name == "p_strange":
             ax.set(ylim=(-0.03, 1.05))
-            ax.axhline(STRANGE, **style.CHANCE)
+            ax.axhline(RATE, **style.CHANCE)
         else:
             low, high = path[name].min(), path[name].max()
             gap = 0.15 * (high - low) or 0.5
             ax.set_ylim(low - gap, high + gap)
     level = f"severity {severity}" if severity else "as it is"
     figure.text(0.005, 0.91, f"{study}, {CORRUPTIONS[fault].label}, {level}", weight="bold", size=11)
-    now = path.iloc[severity]
-    said = (
-        "answered"
-        if not now["abstain"]
-        else "better not: strange"
-        if is_strange(now)
-        else ("better not: ambiguous")
-    )
-    figure.text(0.8, 0.25, said.replace(": ", ":\n"), size=12, weight="bold", va="center",
-                color=style.REPORT if now["abstain"] else style.ACCENT)  # fmt: skip
-    figure.text(0.8, 0.1, f"dashed: p = {STRANGE:g}", size=8, color=style.QUIET)
+    decision = path["decision"][severity]
+    colour = style.ACCENT if decision == ANSWERED else style.REPORT
+    said = decision.replace("not: ", "better not:\n")
+    figure.text(0.8, 0.25, said, size=12, weight="bold", va="center", color=colour)
+    figure.text(0.8, 0.1, f"dashed: p = {RATE:g}", size=8, color=style.QUIET)
     return figure
 
 
@@ -98,15 +90,10 @@ def said_of_faults(desk: Desk, study: str) -> str:
     good, *bad = (_numbers(reply, own) for reply in desk.ask([film, *films]))
     risen = ("variance", "entropy", "rank", "set_size")
     more = {name: sum(one[name] > good[name] for one in bad) for name in risen}
-    strange = sum(map(is_strange, bad))
+    strange = sum(one["decision"] == STRANGE for one in bad)
     return (
         f"The film of {study} under {len(films)} faults at severity {SEVERITIES[-1]}: it is called strange "
         f"under {strange} of them, its own report falls back under {more['rank']}, its total variance rises "
         f"under {more['variance']}, its entropy under {more['entropy']}, and its set grows under "
         f"{more['set_size']}. One film is an anecdote; notebook 08 asks them all."
     )
-
-
-def is_strange(row: Mapping[str, object]) -> bool:
-    """Not answered since the film is strange, not since it is ambiguous: "unlike …" is the reason."""
-    return bool(row["abstain"]) and row["reason"].startswith("unlike")

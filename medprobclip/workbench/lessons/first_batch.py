@@ -72,7 +72,7 @@ def shape_table(batch: Batch, pixels: Tensor) -> pd.DataFrame:
 
 
 def spread_table(sides: dict[str, Gaussian]) -> pd.DataFrame:
-    """Total variance Σσ² over a batch: a row a side, columns `mean, least, most, spread, % of the mean`."""
+    """Total variance Σσ² over a batch: a row a side; mean, least, most, and the spread in percent."""
     rows = {}
     for name, side in sides.items():
         total = side.total_variance().double().numpy()

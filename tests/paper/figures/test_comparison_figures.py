@@ -1,17 +1,18 @@
 """Comparisons of methods: marks stand at the numbers of the table, and every label can be read."""
 
-from functools import cache
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from drawn import (
+    ALL,
+    ALONE,
     assert_readable,
     bars,
     by_method,
     compared,
     dashes,
+    drawn,
     labels_of,
     legend_of,
     pixels_of_letters,
@@ -27,8 +28,6 @@ from medprobclip.paper.tables.experiments import ABLATION, METHODS, REFERENCE
 from medprobclip.paper.tables.reported import reported
 
 pytestmark = pytest.mark.filterwarnings("error")
-ALL, ALONE = tuple(METHODS), (REFERENCE,)
-drawn = cache(lambda figure, rows, methods: figure(rows(methods)))
 
 
 def finding_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:

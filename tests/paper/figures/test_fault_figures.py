@@ -6,7 +6,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
-from drawn import assert_readable, labels_of, legend_of, titles
+from drawn import ALL, ALONE, assert_readable, labels_of, legend_of, titles
 from matplotlib.figure import Figure
 
 from medprobclip.data.corruptions import CORRUPTIONS
@@ -17,12 +17,11 @@ from medprobclip.paper.figures.faults import (
     selective_faulty,
     third_kind,
 )
-from medprobclip.paper.tables.experiments import METHODS, REFERENCE
+from medprobclip.paper.tables.experiments import METHODS
 from medprobclip.paper.tables.names import COMPARED, DOUBTS, ORDERS, RULE
 from medprobclip.paper.tables.robustness import DETECTS, mean_over_corruptions
 
 pytestmark = pytest.mark.filterwarnings("error")
-ALL, ALONE = tuple(METHODS), (REFERENCE,)
 TOP = ("recall", "aurc", "variance", "variance_detects", "strangeness_detects")
 
 

@@ -7,10 +7,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from drawn import (
+    ALL,
+    ALONE,
+    CONTROL,
     assert_readable,
     bars,
     by_method,
     compared,
+    drawn,
     labels_of,
     legend_of,
     points,
@@ -29,12 +33,10 @@ from medprobclip.paper.figures.reliability import (
     figure_2,
     figure_2_areas,
 )
-from medprobclip.paper.tables.experiments import METHODS, REFERENCE
+from medprobclip.paper.tables.experiments import METHODS
 from medprobclip.paper.tables.reported import reported
 
 pytestmark = pytest.mark.filterwarnings("error")
-ALL, ALONE, CONTROL = tuple(METHODS), (REFERENCE,), ("clip",)
-drawn = cache(lambda figure, rows, methods: figure(rows(methods)))
 PANELS = [(direction, k) for direction in DIRECTIONS for k in CUTOFFS]
 
 

@@ -1,17 +1,19 @@
 """Retrieval by method: marks stand at the numbers of the table, and every label can be read."""
 
-from functools import cache
-
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 from drawn import (
+    ALL,
+    ALONE,
+    CONTROL,
     assert_readable,
     bars,
     by_method,
     compared,
     dashes,
+    drawn,
     labels_of,
     legend_of,
     pixels_of_letters,
@@ -32,8 +34,6 @@ from medprobclip.paper.tables.reported import reported
 from medprobclip.similarity import SCORES
 
 pytestmark = pytest.mark.filterwarnings("error")
-ALL, ALONE, CONTROL = tuple(METHODS), (REFERENCE,), ("clip",)
-drawn = cache(lambda figure, rows, methods: figure(rows(methods)))
 RECALLS = [f"R@{k}" for k in CUTOFFS]
 BANK = "less the bank's term (hollow: no change shown)"
 

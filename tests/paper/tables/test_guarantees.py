@@ -4,32 +4,20 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pooled import MODEL, made_pair
+from pooled import made_pair
 from scipy.stats import binom
 
 from medprobclip.evaluation.confidence import softmax_maximum
 from medprobclip.evaluation.conformal import p_values, risk_control_threshold, set_threshold
 from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
 from medprobclip.evaluation.selective import selective_threshold
-from medprobclip.paper.tables import pooled_studies
 from medprobclip.paper.tables.guarantees import K, guarantee_table
 from medprobclip.paper.tables.names import ALARMS, ALPHAS, DELTA, RISKS
 from medprobclip.paper.tables.pooled_studies import Pool, film_groups, finding_groups
 
+pytestmark = pytest.mark.usefixtures("made_model")
 SPLITS = 20
 KEYS = ["what", "direction", "right", "grouped", "group", "level"]
-
-
-@pytest.fixture(scope="module", autouse=True)
-def _model():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooled_studies, "load_run", lambda folder: (MODEL, None))
-        yield
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return made_pair()
 
 
 @pytest.fixture(scope="module")

@@ -6,17 +6,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pooled import MODEL, made_pair
+from pooled import made_pair
 from scipy.stats import binom
 
-from medprobclip.paper.tables import pooled_studies
 from medprobclip.paper.tables.names import GROUPS
 from medprobclip.paper.tables.pooled_studies import Pool, film_groups, finding_groups
 
-
-@pytest.fixture(autouse=True)
-def _model(monkeypatch):
-    monkeypatch.setattr(pooled_studies, "load_run", lambda folder: (MODEL, None))
+pytestmark = pytest.mark.usefixtures("made_model")
 
 
 @pytest.fixture

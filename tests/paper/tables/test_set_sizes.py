@@ -6,25 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 from faulty import made_films
-from pooled import MODEL, made_pair
+from pooled import made_pair
 
 from medprobclip.evaluation.conformal import best_right_scores, p_values, set_threshold
-from medprobclip.paper.tables import pooled_studies
 from medprobclip.paper.tables.names import CALIBRATED, LEAST, RATE, READERS
 from medprobclip.paper.tables.pooled_studies import Pool
 from medprobclip.paper.tables.set_sizes import broken_promise_table, least_sets, size_table
 
-
-@pytest.fixture(scope="module", autouse=True)
-def _model():
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(pooled_studies, "load_run", lambda folder: (MODEL, None))
-        yield
-
-
-@pytest.fixture(scope="module")
-def pair():
-    return made_pair()
+pytestmark = pytest.mark.usefixtures("made_model")
 
 
 @pytest.fixture(scope="module")

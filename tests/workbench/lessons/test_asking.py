@@ -13,9 +13,12 @@ from sklearn.decomposition import PCA
 
 from medprobclip.data.studies import read_studies
 from medprobclip.gaussian import Gaussian
+from medprobclip.retriever.doubt import Doubt
+from medprobclip.retriever.promises import FILM, PHRASE, REPORT, Kind
 from medprobclip.retriever.retriever import Retriever
+from medprobclip.retriever.settings import AnswerConfig
 from medprobclip.workbench.lessons import cards, deciding, edited_patient, faults, neighbours
-from medprobclip.workbench.lessons.desk import Desk
+from medprobclip.workbench.lessons.desk import Desk, Reply
 
 
 @pytest.fixture(scope="module")
@@ -184,12 +187,30 @@ def test_what_is_said_of_decisions(answered, others, count, said):
     assert said in sentence
 
 
+@pytest.mark.parametrize("kind", [FILM, PHRASE, REPORT])
+def test_a_decision_follows_the_reason(kind):
+    """As the retriever words it: strange goes first."""
+    usual = torch.linspace(0, 1, 400), torch.where(torch.arange(400) < 120, 1, 100)  # the sure are right
+    said = []
+    for p, entropy in ((0.01, 1.0), (0.5, 1.0), (0.5, 0.0)):
+        doubt = Doubt(Kind(kind, 1), 400, 10, 0.0, p).among(entropy, *usual)
+        reason = doubt.reason(AnswerConfig())
+        answers = SimpleNamespace(abstain=bool(reason), reason=reason)
+        said.append(Reply(None, answers, None).decision)
+    assert said == [deciding.STRANGE, deciding.AMBIGUOUS, deciding.ANSWERED]
+
+
 def test_films_are_decided_on(desk):
     table = deciding.decided_table(desk, desk.studies.index)
     assert table.groupby("films")["share"].sum().tolist() == pytest.approx([1, 1, 1])
     assert table.groupby("films")["count"].sum().tolist() == [12, 12, 12]
+    for name, of in table.groupby("films"):
+        films = [np.ascontiguousarray(deciding.TURNS[name](desk.film(s))) for s in desk.studies.index]
+        found = [desk.retriever.search(film).table["study_id"].tolist() for film in films]
+        missed = sum(study not in ids for study, ids in zip(desk.studies.index, found, strict=True))
+        assert (of["missed"] * of["count"]).sum() == pytest.approx(missed)
     each = deciding.one_of_each(desk, desk.studies.index)
-    kinds = [deciding.decision(desk.ask_study(study)) for study in each]
+    kinds = [desk.ask_study(study).decision for study in each]
     assert len(kinds) == len(set(kinds)) > 0
     words = deciding.words_table(desk, ["opacity", "fxk hjw"])
     assert words.index.tolist() == ["opacity", "fxk hjw"]
