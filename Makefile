@@ -1,7 +1,9 @@
 # Everything runs in .venv, which the first target that needs it sets up. Start with: make run
 PYTHON ?= python3
-# smoke or demo, for `make run`; the paper profile needs MIMIC-CXR and has its own command (docs/own_data.md).
+# smoke or demo; with tables of your own (docs/own_data.md) laptop or paper, too.
 PROFILE ?= demo
+# A folder with your train.csv, validate.csv and test.csv, for `make run` and `make figures`; none: the demo's.
+TABLES ?=
 # medprobclip, medprobclip-soft, medprobclip-coded, medprobclip-inclusion, clip, cxr-clip or pcme++
 OBJECTIVE ?= medprobclip
 
@@ -17,6 +19,7 @@ INSTALLED := .venv/.installed
 
 help:
 	@echo "make run          the whole path on the demo corpus: data, training, evaluation (PROFILE=smoke: quick)"
+	@echo "                  your own studies: make run TABLES=folder PROFILE=laptop (or paper, on a GPU)"
 	@echo "make lab          JupyterLab with the first notebook open; where no browser opens, it prints the address"
 	@echo "make test         the tests, notebooks included (six minutes on two cores)"
 	@echo "make figures      seven methods, every table and figure of the paper, and a report (about 35 minutes)"
@@ -45,7 +48,7 @@ $(INSTALLED): pyproject.toml constraints.txt
 	@rm .venv/.installing; touch $@
 
 run: $(INSTALLED)
-	@$(BIN)/medprobclip run --profile $(PROFILE) --objective $(OBJECTIVE)
+	@$(BIN)/medprobclip run --profile $(PROFILE) --objective $(OBJECTIVE) $(if $(TABLES),--tables "$(TABLES)")
 
 # Containers often work as root, which Jupyter refuses unless it is told.
 lab: $(INSTALLED)
@@ -56,10 +59,10 @@ test: $(INSTALLED)
 
 # Finished runs are reused. With the demo profile these, and nothing else, write the committed figures/.
 figures: $(INSTALLED)
-	@$(BIN)/medprobclip figures --profile $(PROFILE)
+	@$(BIN)/medprobclip figures --profile $(PROFILE) $(if $(TABLES),--tables "$(TABLES)")
 
 figures-full: $(INSTALLED)
-	@$(BIN)/medprobclip figures --profile $(PROFILE) --full
+	@$(BIN)/medprobclip figures --profile $(PROFILE) --full $(if $(TABLES),--tables "$(TABLES)")
 
 encoder: $(INSTALLED)
 	@$(BIN)/medprobclip encoder

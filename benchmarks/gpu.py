@@ -33,8 +33,10 @@ from medprobclip.support.backbones import load_backbone
 from medprobclip.support.precision import has_bfloat16
 from medprobclip.training.encoders import SMALL_TEXT, small_vision_config
 from medprobclip.training.loop import EpochLoop, parameter_groups
+from medprobclip.training.processes import Team
 from medprobclip.training.profiles import get_profile
 from medprobclip.training.runs import train_run
+from medprobclip.training.steps import BatchLoss
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SMALL = DEVICE.type == "cpu"
@@ -146,8 +148,8 @@ def steps(name: str, model: MedProbCLIPModel, batch: Batch) -> Iterator[Row]:
     schedule = SimpleNamespace(step=lambda: None)
     with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
         loop = EpochLoop(
-            model, accelerator, optimizer, schedule, writer, config, OBJECTIVES["medprobclip"], augmentation,
-            views, None,
+            model, BatchLoss(model, OBJECTIVES["medprobclip"], Team()), Team(), accelerator, optimizer,
+            schedule, writer, config, OBJECTIVES["medprobclip"], augmentation, views, None,
         )  # fmt: skip
         loop.step(batch)  # also brings the optimizer's own memory
         seconds = fastest(lambda: loop.step(batch), 2 if SMALL else 10)

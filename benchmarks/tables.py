@@ -12,8 +12,9 @@ import time
 from argparse import ArgumentParser
 from pathlib import Path
 
+from medprobclip.data.disjoint import check_disjoint
 from medprobclip.data.notices import table_notices
-from medprobclip.data.studies import COLUMNS, check_disjoint, read_studies
+from medprobclip.data.studies import COLUMNS, read_studies
 from medprobclip.support.flags import HelpWithDefaults
 
 SENTENCE = "The heart is normal in size and the mediastinum is unremarkable without focal consolidation "

@@ -105,7 +105,8 @@ def parse(arguments: Sequence[str], prog: str = "medprobclip train") -> tuple[Ta
 
 def table_problems(tables: Tables) -> list[str]:
     """What is wrong with the tables themselves, for one list with what is wrong with the settings."""
-    from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies
+    from medprobclip.data.disjoint import check_disjoint
+    from medprobclip.data.studies import StudyTableError, read_studies
 
     read, problems = {}, []
     for name, csv in tables.named().items():
@@ -136,20 +137,24 @@ def run(tables: Tables, profile: Profile) -> None:
     from medprobclip.support.locks import locked_folder
     from medprobclip.training.calibrating import calibrate_run, calibration_summary
     from medprobclip.training.preflight import folder_problems, preflight
+    from medprobclip.training.processes import Team
     from medprobclip.training.runs import evaluate_run, train_run
 
-    show = tables.show_text
+    show, team = tables.show_text, Team.here()
     # One lock from the first look to the last score; a folder that has none to give is told with the rest.
-    with nullcontext() if folder_problems(tables.out) else locked_folder(tables.out):
-        checked = preflight(
-            tables.named(), profile, tables.out, tables.quarantine, tables.calibrate_share, show
+    locked = team.leads and not folder_problems(tables.out)
+    with locked_folder(tables.out) if locked else nullcontext():
+        checked = team.led(
+            lambda: preflight(
+                tables.named(), profile, tables.out, tables.quarantine, tables.calibrate_share, show
+            )
         )
         train_run(checked["training"], checked["validation"], tables.out, profile, show_text=show)
         table, _ = evaluate_run(tables.out, checked["test"], show)
         if "calibration" in checked:
-            print(calibration_summary(calibrate_run(tables.out, checked["calibration"], show)))
-    print(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
-    print(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
+            team.say(calibration_summary(calibrate_run(tables.out, checked["calibration"], show)))
+    team.say(table.to_string(index=False, float_format=lambda x: f"{x:.1f}", na_rep=""))
+    team.say(f"Checkpoint, metrics.json and TensorBoard logs: {tables.out}")
 
 
 if __name__ == "__main__":

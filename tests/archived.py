@@ -77,6 +77,45 @@ def dropped(out: Path) -> dict[str, tuple[int, int]]:
     }
 
 
+SECRET = "Zqxwvk"  # how every word begins that no run may tell
+_CLEAR = "The lungs are clear. Heart size is normal. No pleural effusion or pneumothorax."
+_SAID = (  # code of OpenI's experts, labels, findings, impression
+    ("normal", {"No Finding": "1.0"}, _CLEAR, "No acute cardiopulmonary abnormality."),
+    ("Pleural Effusion/{side}", {"Pleural Effusion": "1.0", "Pneumothorax": "0.0"},
+     "There is a {size} {side} pleural effusion. No pneumothorax.", "{side} pleural effusion."),
+    ("Cardiomegaly/mild", {"Cardiomegaly": "1.0", "Edema": "-1.0"},
+     "The heart is enlarged. Mild vascular congestion, {size}.", "Cardiomegaly, edema may be present."),
+    ("Opacity/lung/base/{side}", {"Lung Opacity": "1.0", "Pneumonia": "-1.0"},
+     "There is a {size} opacity in the {side} lung base.", "Atelectasis or pneumonia on the {side}."),
+    ("normal", {"No Finding": "1.0"}, _CLEAR, "No acute cardiopulmonary abnormality."),
+    ("Pulmonary Atelectasis/base/{side}", {"Atelectasis": "1.0", "Pleural Effusion": "0.0"},
+     "Low lung volumes with {size} atelectasis at the {side} base. No effusion.", "Basilar atelectasis."),
+    ("No Indexing", {}, "A {size} chest film of the {side} side.", "Limited study."),
+)  # fmt: skip
+
+
+def said(i: int) -> tuple[str, dict[str, str], str, str]:
+    """Of study i: an expert's code, CheXpert's labels, findings and impression.
+
+    Every section begins and ends with a word that begins with SECRET and is of three studies at most.
+    Normal studies are worded alike by threes. Of every eleven studies, one lacks the findings and one the
+    impression.
+    """
+    code, labels, findings, impression = _SAID[i % len(_SAID)]
+    fill = {"side": ("left", "right")[i // 7 % 2], "size": ("small", "large", "tiny", "dense")[i // 14 % 4]}
+    alike = f"n{i // (3 * len(_SAID))}{i % len(_SAID)}" if code == "normal" else f"s{i}"
+    words = [SECRET + part + "".join("abcdefghij"[int(d)] for d in alike[1:]) + alike[0] for part in "fi"]
+    texts = [
+        f"{word}: {_begun(text.format(**fill))} Compared with {word}."
+        for text, word in zip((findings, impression), words, strict=True)
+    ]
+    return code.format(**fill), labels, texts[0] * (i % 11 != 8), texts[1] * (i % 11 != 3)
+
+
+def _begun(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
 class Mimic:
     """MIMIC-CXR-JPG with `patients` patients of two studies: one with a PA and a lateral image, and one AP.
 
@@ -106,6 +145,14 @@ class Mimic:
                     f"Opacity {study}. No effusion.", f"Disease {study}."
                 )
 
+    def speak(self) -> "Mimic":
+        """Reports and labels of all kinds (`said`) in place of what they were."""
+        for i, (row, key) in enumerate(zip(self.labels, self.reports, strict=True)):
+            _, labels, *texts = said(i)
+            row[2:] = [labels.get(name, "") for name in LABELS]
+            self.reports[key] = mimic_report(*texts)
+        return self
+
     def image(self, subject: str, study: str, dicom: str, end: str = "jpg") -> Path:
         return self.root / "files" / f"p{subject[:2]}" / f"p{subject}" / f"s{study}" / f"{dicom}.{end}"
 
@@ -133,13 +180,14 @@ OPENI = """<?xml version="1.0" encoding="utf-8"?><eCitation><uId id="CXR{number}
 
 
 def openi_reports(path: Path, reports: list[tuple]) -> Path:
-    """`NLMCXR_reports.tgz` of (number, findings, impression, image ids)."""
+    """`NLMCXR_reports.tgz` of (number, findings, impression, image ids) and, if not Opacity/lung, a code."""
     with tarfile.open(path, "w:gz") as archive:
-        for number, findings, impression, images in reports:
+        for number, findings, impression, images, *code in reports:
             named = "".join(f'<parentImage id="{image}"/>' for image in images)
             text = OPENI.format(
-                number=number, findings=findings, impression=impression, code="Opacity/lung", images=named
-            ).encode()
+                number=number, findings=findings, impression=impression,
+                code=(code or ["Opacity/lung"])[0], images=named,
+            ).encode()  # fmt: skip
             member = tarfile.TarInfo(f"ecgen-radiology/{number}.xml")
             member.size = len(text)
             archive.addfile(member, io.BytesIO(text))
@@ -149,3 +197,18 @@ def openi_reports(path: Path, reports: list[tuple]) -> Path:
 def openi_views(path: Path, views: dict[str, str]) -> Path:
     """`nlmcxr_dicom_metadata.csv.gz` of image id -> view position."""
     return table(path, ["imageid", "View Position"], [[image, view] for image, view in views.items()])
+
+
+def openi(folder: Path, studies: int) -> list[str]:
+    """An archive of so many studies (`said`), of two films each but for every fourth: the flags for it."""
+    rows, views = [], {}
+    for i in range(1, studies + 1):
+        code, _, *texts = said(i)
+        images = [f"CXR{i}_IM-{i:04d}-{view}001" for view in (1, 2)][: 1 if i % 4 == 0 else 2]
+        rows.append((i, *texts, images, code))
+        for image, view in zip(images, ("PA", "LL"), strict=False):
+            picture(folder / "films" / f"{image}.png", i)
+            views[image] = view
+    places = {"--root": folder / "films", "--reports": openi_reports(folder / "NLMCXR_reports.tgz", rows)}
+    places["--metadata"] = openi_views(folder / "nlmcxr_dicom_metadata.csv.gz", views)
+    return ["openi", *(str(word) for place in places.items() for word in place)]

@@ -147,7 +147,8 @@ def _memory_as_it_comes():
 
 def pytest_collection_modifyitems(items):
     """The notebooks first: they take longest, and the other files fill the other processes meanwhile."""
-    items.sort(key=lambda item: item.path.name != "test_reproduce.py")
+    longest = ("test_reproduce.py", "test_own_archives.py")  # a process each
+    items.sort(key=lambda item: longest.index(item.path.name) if item.path.name in longest else len(longest))
     if not torch.cuda.is_available():
         for item in items:
             if item.get_closest_marker("gpu"):

@@ -1,5 +1,6 @@
 """A run on calibration and test studies, made up: what `paper.tables.pooled_studies` makes one pool of."""
 
+from dataclasses import replace
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -57,3 +58,13 @@ def made_pair(
         truth = Truth(studies, ids[:, None] == ids)
         found.append({method: [Result(Path(method), 42, embeddings, scores, truth)]})
     return found[0], found[1]
+
+
+def without(pair: tuple[Results, ...], *columns: str) -> tuple[Results, ...]:
+    """The same runs on tables without these columns."""
+    found = []
+    for results in pair:
+        ((method, (run,)),) = results.items()
+        truth = replace(run.truth, studies=run.truth.studies.drop(columns=list(columns)))
+        found.append({method: [replace(run, truth=truth)]})
+    return tuple(found)

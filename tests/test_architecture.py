@@ -2,8 +2,6 @@
 
 import ast
 import re
-import subprocess
-import sys
 from pathlib import Path, PurePosixPath
 
 import pytest
@@ -136,21 +134,3 @@ def test_tests_mirror_the_package():
     root = Path(__file__).parent
     folders = {str(path.parent.relative_to(root)) for path in root.rglob("test_*.py")}
     assert folders <= set(FOLDERS)
-
-
-def fresh(code: str) -> str:
-    """What a new interpreter prints."""
-    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    return result.stdout
-
-
-def test_training_loads_no_simulator():
-    """Nor does the published command: who has radiographs needs neither the CT nor its reader."""
-    code = (
-        "import sys, pkgutil, importlib, medprobclip.training, medprobclip.medprobclip_train\n"
-        "for module in pkgutil.iter_modules(medprobclip.training.__path__):\n"
-        "    importlib.import_module(f'medprobclip.training.{module.name}')\n"
-        "print([name for name in sys.modules if name.startswith(('medprobclip.simulator', 'nibabel'))])\n"
-        "print('medprobclip.training.runs' in sys.modules)"
-    )
-    assert fresh(code).split() == ["[]", "True"]

@@ -20,14 +20,10 @@ from medprobclip.archives.mimic_reports import ReportArchive
 from medprobclip.archives.options import MimicCxr
 from medprobclip.archives.sections import LAST_PARAGRAPH, official_sections
 from medprobclip.archives.tables import keep_first, keep_texts, keep_views, split_patients, studies_of
+from medprobclip.data.labels import LABELS, as_label
 from medprobclip.data.missing import has_no_text
 from medprobclip.support.files import missing_files
 
-LABELS = (  # as the official files name them
-    "Atelectasis", "Cardiomegaly", "Consolidation", "Edema", "Enlarged Cardiomediastinum", "Fracture",
-    "Lung Lesion", "Lung Opacity", "No Finding", "Pleural Effusion", "Pleural Other", "Pneumonia",
-    "Pneumothorax", "Support Devices",
-)  # fmt: skip
 _SPLITS = ("train", "validate", "test")
 _KEY = ["dicom_id", "subject_id", "study_id"]
 _EIGHT = re.compile(r"[0-9]{8}")
@@ -177,7 +173,7 @@ def _labelled(studies: pd.DataFrame, flow: Flow, path: Path) -> pd.DataFrame:
     rows = read_columns(path, ["study_id", *LABELS])
     rows = rows.assign(study_id=as_ids(rows["study_id"]))
     for name in LABELS:
-        values = {value: _label(value) for value in set(rows[name])}
+        values = {value: as_label(value) for value in set(rows[name])}
         if wrong := [value for value, label in values.items() if label is None]:
             raise ArchiveError(
                 f"{path}: column {name}: {sorted(wrong)[0][:20]!r} is none of 1, 0, -1 and empty"
@@ -193,17 +189,6 @@ def _labelled(studies: pd.DataFrame, flow: Flow, path: Path) -> pd.DataFrame:
         if count:
             flow.notes.append(f"{count:,} {what} in {path.name}")
     return studies.merge(labelled, how="left", on="study_id").fillna(dict.fromkeys(LABELS, ""))
-
-
-def _label(value: str) -> str | None:
-    """ "1.0" -> "1", "" for none, None for what is no label."""
-    if value.lower() in ("", "nan"):
-        return ""
-    try:
-        number = float(value)
-    except ValueError:
-        return None
-    return str(int(number)) if number in (-1, 0, 1) else None
 
 
 def _folded(text: str) -> str:

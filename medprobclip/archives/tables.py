@@ -15,8 +15,9 @@ import pandas as pd
 import medprobclip
 from medprobclip.archives.flow import ArchiveError, Flow
 from medprobclip.archives.options import Common
+from medprobclip.data.disjoint import check_disjoint
 from medprobclip.data.missing import has_no_text
-from medprobclip.data.studies import SPLITS, check_disjoint, read_studies, split_by_patient, write_studies
+from medprobclip.data.studies import SPLITS, read_studies, split_by_patient, write_studies
 from medprobclip.data.views import FRONTAL_KINDS, view_kind
 from medprobclip.support.files import file_hash, replaced_file, write_json
 from medprobclip.support.locks import locked_folder

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-import sys
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
 
 from medprobclip.support.flags import HelpWithDefaults
 from medprobclip.training.profiles import PROFILES
-from medprobclip.workbench.workspace import ROOT, NotebookParameters, Workspace
+from medprobclip.workbench.flags import add_tables, may_be_shared, parameters_of
+from medprobclip.workbench.workspace import NotebookParameters, Workspace
 
 
 def parser() -> ArgumentParser:
@@ -20,9 +20,11 @@ def parser() -> ArgumentParser:
         formatter_class=HelpWithDefaults,
     )
     command.add_argument(
-        "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=NotebookParameters.profile,
-        help="demo writes the committed figures/; smoke, whose numbers mean nothing, beside its run",
+        "--profile", choices=list(PROFILES), default=NotebookParameters.profile,
+        help="demo writes the committed figures/; smoke (its numbers mean nothing) and, with --tables, all "
+        "of them beside their runs; laptop and paper need --tables",
     )  # fmt: skip
+    add_tables(command)
     command.add_argument(
         "--full", action="store_true", help="three seeds, and the ablation on each: about two hours more"
     )
@@ -38,28 +40,30 @@ def last_words(workspace: Workspace, here: Path) -> str:
         for path in (workspace.figures, workspace.report)
     )
     smoke = " (smoke: its numbers mean nothing)" if workspace.profile.name == "smoke" else ""
+    found = for_a_terminal(what_was_found(workspace.figures, simulated=not workspace.tables))
+    colleague, class_ = "the page to send to a colleague", "the notebooks as one page, to hand out"
+    if workspace.tables:
+        colleague, class_ = "retrieval and doubt as one page", "the notebooks as one page"
     return (
-        f"What was found{smoke}\n{for_a_terminal(what_was_found(workspace.figures))}\nDone. Look at\n"
+        (f"What was found{smoke}\n{found}\n" if found else "") + "Done. Look at\n"
         f"  {figures}/   every figure and table, with its numbers as CSV\n"
-        f"  {report}   the page to send to a colleague\n"
-        f"  {report.with_name('course.html')}   the notebooks as one page, to hand out"
+        f"  {report}   {colleague}\n"
+        f"  {report.with_name('course.html')}   {class_}"
+        + (f"\n{may_be_shared(workspace)}" if workspace.tables else "")
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = parser().parse_args(arguments)
-    from medprobclip.data.assets import AssetError
+    command = parser()
+    chosen = command.parse_args(arguments)
+    publish = chosen.profile == NotebookParameters.profile and not chosen.tables
+    parameters = parameters_of(command, chosen, publish=publish)
     from medprobclip.paper.reproduce import reproduce
-    from medprobclip.training.loop import TrainingError
-    from medprobclip.workbench.headless import guarded
+    from medprobclip.workbench.headless import check_tables, guarded
 
     def work() -> None:
-        publish = chosen.profile == NotebookParameters.profile
-        parameters = NotebookParameters(chosen.profile, root=str(ROOT), publish=publish)
-        try:
-            workspace = reproduce(parameters, chosen.full)
-        except (TrainingError, AssetError) as error:
-            sys.exit(f"\n{error}")
+        check_tables(parameters.workspace())
+        workspace = reproduce(parameters, chosen.full)
         print(f"\n{last_words(workspace, Path.cwd())}")
 
     guarded(work)

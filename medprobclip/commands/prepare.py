@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shlex
 from argparse import ArgumentParser
-from collections.abc import Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from medprobclip.archives.options import AnyTable, Columns, Common, MimicCxr, OpenI
@@ -72,7 +72,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
             if before
             else f"Written to {options.out}"
         )
-        print(f"Train with it:\n  {next_command(options.out, record['tables'])}")
+        print("\n".join(next_steps(options.out, record["tables"])))
 
 
 def _prepared(options: Common) -> tuple[dict, bool]:
@@ -97,7 +97,32 @@ def _prepared(options: Common) -> tuple[dict, bool]:
     return prepare("csv", options, files, lambda _: read_table(options), read_back=True)
 
 
-def next_command(out: Path, tables: Sequence[str]) -> str:
+def next_steps(out: Path, tables: Mapping[str, Mapping[str, int]]) -> list[str]:
+    """How to run every notebook on the tables, and how to train on them without notebooks, line by line.
+
+    Where a held-out table is too large for the notebooks, it says so. `tables`: file -> its counts.
+    """
+    from medprobclip.workbench.corpus import MOST_HELD_OUT
+
+    run = [
+        shlex.join(["medprobclip", "run", "--profile", profile, "--tables", str(out)])
+        for profile in ("laptop", "paper")
+    ]
+    held_out = max(count["studies"] for name, count in tables.items() if name != "train.csv")
+    lines = [
+        "Run every notebook on it, training included (docs/own_data.md):",
+        f"  {run[0]}   (small encoders, on a laptop)",
+        f"  {run[1]}   (ViT-B/16 and BiomedBERT, on a GPU)",
+    ]
+    if held_out > MOST_HELD_OUT:
+        lines = [
+            f"Notebooks take at most {MOST_HELD_OUT:,} held-out studies a table, here are {held_out:,}: for "
+            "them, prepare smaller tables (--test_share, --limit)"
+        ]
+    return [*lines, "Train on it, without notebooks:", f"  {next_command(out, tables)}"]
+
+
+def next_command(out: Path, tables: Collection[str]) -> str:
     """How to train on the tables; without one to calibrate on, half of the validation patients are."""
     words = ["medprobclip", "train", "--profile", "paper"]
     for flag, name in (("train", "train"), ("val", "validate"), ("test", "test")):

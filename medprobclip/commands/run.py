@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 from argparse import ArgumentParser
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +10,8 @@ from pathlib import Path
 from medprobclip.settings import OBJECTIVES
 from medprobclip.support.flags import HelpWithDefaults
 from medprobclip.training.profiles import PROFILES
-from medprobclip.workbench.workspace import ROOT, WALK, NotebookParameters, Workspace
+from medprobclip.workbench.flags import add_tables, may_be_shared, parameters_of
+from medprobclip.workbench.workspace import WALK, NotebookParameters, Workspace
 
 
 def parser() -> ArgumentParser:
@@ -20,9 +22,11 @@ def parser() -> ArgumentParser:
         formatter_class=HelpWithDefaults,
     )
     command.add_argument(
-        "--profile", choices=sorted(PROFILES.keys() - {"paper"}), default=NotebookParameters.profile,
-        help="smoke: two minutes, numbers mean nothing; demo: about 9 minutes on two CPU cores",
+        "--profile", choices=list(PROFILES), default=NotebookParameters.profile,
+        help="smoke: two minutes, numbers mean nothing; demo: about 9 minutes on two CPU cores; with "
+        "--tables laptop: small encoders, under an hour; paper: ViT-B/16 and BiomedBERT, for a GPU",
     )  # fmt: skip
+    add_tables(command)
     command.add_argument(
         "--objective", choices=list(OBJECTIVES), default=NotebookParameters.objective,
         help="what training minimises",
@@ -39,7 +43,7 @@ def last_words(workspace: Workspace, only: Sequence[str], here: Path) -> str:
     from medprobclip.paper.findings.readme import for_a_terminal, what_was_found
 
     made = {name for name, entry in FIGURES.items() if entry.maker.startswith(tuple(only))}
-    found = for_a_terminal(what_was_found(workspace.figures, made))
+    found = for_a_terminal(what_was_found(workspace.figures, made, not workspace.tables))
     smoke = " (smoke: its numbers mean nothing)" if workspace.profile.name == "smoke" else ""
     figures, notebooks, run = (
         path.relative_to(here) if path.is_relative_to(here) else path
@@ -49,19 +53,31 @@ def last_words(workspace: Workspace, only: Sequence[str], here: Path) -> str:
         (f"What was found{smoke}\n{found}\n" if found else "") + "Done. Look at\n"
         f"  {figures}/   figures, each with its numbers as CSV\n"
         f"  {notebooks}/   the executed notebooks\n"
-        f"  {run}/   checkpoint, metrics.json, embeddings, TensorBoard logs\n"
-        "Next: make lab (step through it), make figures (with the other methods)"
+        f"  {run}/   checkpoint, metrics.json, embeddings, TensorBoard logs\n{_next(workspace)}"
+    )
+
+
+def _next(workspace: Workspace) -> str:
+    if not workspace.tables:
+        return "Next: make lab (step through it), make figures (with the other methods)"
+    words = ["medprobclip", "figures", "--profile", workspace.profile.name, "--tables", str(workspace.tables)]
+    words += ["--show_text"] if workspace.show_text else []
+    return (
+        f"{may_be_shared(workspace)}\n"
+        "Next: make lab (step through it; profile and own_tables go into a notebook's parameters cell),\n"
+        f"  {shlex.join(words)} (with the other methods)"
     )
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
-    chosen = parser().parse_args(arguments)
-    from medprobclip.workbench.headless import guarded, run_notebooks
+    command = parser()
+    chosen = command.parse_args(arguments)
+    parameters = parameters_of(command, chosen, objective=chosen.objective)
+    from medprobclip.workbench.headless import check_tables, guarded, run_notebooks
 
     def work() -> None:
-        workspace = run_notebooks(
-            NotebookParameters(chosen.profile, chosen.objective, str(ROOT)), chosen.only
-        )
+        check_tables(parameters.workspace())
+        workspace = run_notebooks(parameters, chosen.only)
         print(f"\n{last_words(workspace, chosen.only, Path.cwd())}")
 
     guarded(work)

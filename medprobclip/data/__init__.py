@@ -12,7 +12,10 @@ Each imports only from those above it:
     patients.py            ids of studies and patients, and when two are the same
     cells.py               several entries in a cell, and where a path leads
     csv_files.py           a CSV file -> header, rows, lines
+    coding.py              what an expert code says
+    labels.py              CheXpert's and NegBio's labels -> codes
     studies.py             the study table: read, check, write
+    disjoint.py            whether two tables share a study, a patient or a film
     grey.py                pixel values of any depth -> eight-bit grey
     dicom.py               DICOM -> what a viewer shows
     radiographs.py         read PNG, JPEG and DICOM, resize
@@ -21,8 +24,7 @@ Each imports only from those above it:
     augment.py             training views and plain evaluation input
     corruptions.py         eleven faults of a film at five severities
     odd_texts.py           texts that no chest report is like
-    coding.py              what an expert code says
-    chexpert.py            expert codes -> the 13 CheXpert findings
+    chexpert.py            codes -> the 13 CheXpert findings
     openi.py               the archive of OpenI reports -> a table
     correspondence.py      which studies say the same
     dataset.py             two views and two sections -> a batch

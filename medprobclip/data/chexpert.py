@@ -1,4 +1,4 @@
-"""The thirteen findings of CheXpert, read off OpenI's expert codes.
+"""The thirteen findings of CheXpert, read off OpenI's expert codes or from the labels themselves.
 
 `CHEXPERT` is meant to be read and extended by clinicians. It follows the phrases that CheXpert's labeller
 searches reports for (Irvin et al. 2019; stanfordmlgroup/chexpert-labeler, phrases/mention): a code belongs
@@ -12,7 +12,9 @@ Clips, wires, sutures and stents are counted as devices.
 CheXpert's hierarchy (Cardiomegaly below Enlarged Cardiomediastinum; Edema, Consolidation, Pneumonia,
 Atelectasis and Lung Lesion below Lung Opacity) is not propagated: the labels of CheXpert and MIMIC-CXR are
 per mention, too, and a parent that holds its children would be scored by prompts that do not name them.
-A code has no doubt: a borderline finding is present. A finding that is not coded is absent.
+An expert's code has no doubt: a borderline finding is present. A label may have one (`labels.UNCERTAIN`): a
+study is then not judged in that finding, the policy that Irvin et al. 2019 call U-Ignore. A finding that is
+not coded is absent.
 """
 
 from __future__ import annotations
@@ -26,6 +28,7 @@ import numpy as np
 import pandas as pd
 
 from medprobclip.data.coding import NO_FINDING, UNCODED, parse_code
+from medprobclip.data.labels import LABELS, NO_FINDING_LABEL, UNCERTAIN
 
 FINDINGS = (  # as named and ordered in Table 2 of arXiv 2602.16019
     "Enlarged Cardiomediastinum",
@@ -42,6 +45,8 @@ FINDINGS = (  # as named and ordered in Table 2 of arXiv 2602.16019
     "Fracture",
     "Support Devices",
 )
+# A label as the official files call it -> the finding.
+LABELLED = {name: name for name in LABELS if name != NO_FINDING_LABEL} | {"Lung Opacity": "Airspace Opacity"}
 
 
 @dataclass(frozen=True)
@@ -108,8 +113,12 @@ CHEXPERT: tuple[Entry, ...] = (
 
 @cache
 def findings_of(code: str) -> frozenset[str]:
-    """The findings that a code stands for: none, one or several."""
-    return frozenset(entry.finding for entry in CHEXPERT if entry.covers(code))
+    """The findings that a code, an expert's or a label's, stands for: none, one or several."""
+    coding = parse_code(code)
+    if UNCERTAIN in coding.words:
+        return frozenset()
+    labelled = {LABELLED[coding.heading]} if coding.heading in LABELLED else set()
+    return frozenset(labelled | {entry.finding for entry in CHEXPERT if entry.covers(code)})
 
 
 def label_findings(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
@@ -123,25 +132,45 @@ def label_findings(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
     return pd.DataFrame(np.array(rows, dtype=bool).reshape(-1, len(FINDINGS)), columns=list(FINDINGS))
 
 
+def unsure_findings(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
+    """Which findings each study may have, by an uncertain label: bool `[N, 13]`, columns `FINDINGS`."""
+    end = f"/{UNCERTAIN}"
+    return label_findings([
+        tuple(code.removesuffix(end) for code in study if code.endswith(end)) for study in codes
+    ])  # fmt: skip
+
+
+def judged_findings(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
+    """`label_findings`, but missing (`<NA>`) where a label is uncertain: nullable boolean `[N, 13]`."""
+    codes = list(codes)
+    return label_findings(codes).astype("boolean").mask(unsure_findings(codes))
+
+
 def coded(codes: Iterable[tuple[str, ...]]) -> np.ndarray:
     """Which studies can be judged: bool `[N]`, False without codes and for OpenI's "No Indexing"."""
     return np.array([bool(set(study) - {UNCODED}) for study in codes], dtype=bool)
 
 
-def no_finding(labels: pd.DataFrame) -> np.ndarray:
-    """Which studies have none of the thirteen findings: bool `[N, 13]` -> bool `[N]`.
+def no_finding(labels: pd.DataFrame) -> pd.Series:
+    """Which studies have none of the thirteen findings: bool `[N, 13]` -> nullable boolean `[N]`.
 
+    Of `judged_findings`, a study with no finding present and one uncertain is missing: it is not judged.
     CheXpert's own No Finding differs both ways: a device leaves it standing, other abnormalities such as
     scoliosis do not. Here a study is without finding whatever else is coded; `other_findings` counts those.
     """
-    return ~labels[list(FINDINGS)].to_numpy(dtype=bool).any(axis=1)
+    known = labels[list(FINDINGS)].astype("boolean")
+    present, unsure = (t.to_numpy(dtype=bool).any(axis=1) for t in (known.fillna(False), known.isna()))
+    return pd.Series(~present, index=labels.index, dtype="boolean").mask(~present & unsure)
 
 
 def other_findings(codes: Iterable[tuple[str, ...]]) -> np.ndarray:
-    """Which studies count as No Finding although something outside the thirteen is coded: bool `[N]`."""
+    """Which studies count as No Finding although something outside the thirteen is coded: bool `[N]`.
+
+    One that may have a finding, by an uncertain label, does not count.
+    """
     codes = list(codes)
     abnormal = np.array([bool(set(study) - set(NO_FINDING)) for study in codes], dtype=bool)
-    return abnormal & no_finding(label_findings(codes))
+    return abnormal & no_finding(judged_findings(codes)).fillna(False).to_numpy(dtype=bool)
 
 
 def mapping_table(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
@@ -157,6 +186,29 @@ def mapping_table(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
             "studies": int(counts[finding]),
         }
         for finding in FINDINGS
+    ]
+    return pd.DataFrame(rows)
+
+
+def label_table(codes: Iterable[tuple[str, ...]]) -> pd.DataFrame:
+    """The same where codes are labels: columns `label`, `finding`, `present`, `uncertain` and `absent`.
+
+    The last three are counts of the studies that are coded. Absent is what is denied or not mentioned;
+    uncertain labels are left out of what is judged.
+    """
+    codes = list(codes)
+    judged = judged_findings(codes)[coded(codes)]
+    rows = [
+        {
+            "label": label,
+            "finding": finding,
+            "present": int(judged[finding].sum()),
+            "uncertain": int(judged[finding].isna().sum()),
+            "absent": int((~judged[finding]).sum()),
+        }
+        for finding in FINDINGS
+        for label, name in LABELLED.items()
+        if name == finding
     ]
     return pd.DataFrame(rows)
 

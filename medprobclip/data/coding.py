@@ -6,6 +6,8 @@ A code is a heading followed by qualifiers in any order. Qualifier words that me
 
 from dataclasses import dataclass
 
+import pandas as pd
+
 SEVERITY = {
     "borderline": 0.6,
     "small": 0.7,
@@ -32,8 +34,9 @@ REGIONS = (  # the narrower place first: of `base/retrocardiac` the second count
     "trachea, carina",
 )
 SIDED_REGIONS = {"middle lobe": "right", "lingula": "left", "retrocardiac": "left"}
+NORMAL = "normal"
 UNCODED = "No Indexing"  # nobody coded the study
-NO_FINDING = ("normal", UNCODED)  # nothing to draw
+NO_FINDING = (NORMAL, UNCODED)  # nothing to draw
 
 
 @dataclass(frozen=True)
@@ -52,6 +55,11 @@ class Coding:
     def without_severity(self) -> str:
         """Heading and qualifiers except the grades: mild and severe findings share place and texture."""
         return "/".join([self.heading, *sorted(self.words - SEVERITY.keys())])
+
+
+def codes_of(studies: pd.DataFrame) -> list[tuple[str, ...]]:
+    """The codes of each study of a table, () for all where nobody coded any."""
+    return studies["codes"].tolist() if "codes" in studies else [()] * len(studies)
 
 
 def parse_code(code: str) -> Coding:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from copy import copy
 from dataclasses import dataclass
 
 import numpy as np
@@ -48,7 +49,8 @@ class Batch:
     """B studies: uint8 images `[2, B, S, S]`, two sections, and ids int64 `[B]`.
 
     `rows` number the studies in their dataset. `text_ids`, per section, are equal where the wording is;
-    `coding`, where the table has expert codes, where these are.
+    `coding`, where the table has codes, where these are. Of several processes each has the images and
+    sections of its own part only, the ids of all.
     """
 
     rows: Tensor
@@ -117,6 +119,15 @@ class StudyDataset:
         joined = self.studies[list(SECTIONS)].agg(" ".join, axis=1)
         return joined.where(~self.alone, self.studies[SECTIONS[0]]).tolist()
 
+    def part(self, rows: slice) -> StudyDataset:
+        """Some neighbouring studies of it."""
+        some = copy(self)
+        some.studies, some.alone = self.studies.iloc[rows].reset_index(drop=True), self.alone[rows]
+        some.tokens = {section: ids[rows] for section, ids in self.tokens.items()}
+        some.text_ids = {section: ids[rows] for section, ids in self.text_ids.items()}
+        some.coding = None if self.coding is None else self.coding[rows]
+        return some
+
     def _tokenised(self, texts: list[str]) -> list[list[int]]:
         return self.tokenizer(texts, truncation=True)["input_ids"]
 
@@ -138,13 +149,19 @@ class StudyDataset:
         return torch.from_numpy(self.images.rows(paths))
 
     def batches(
-        self, batch_size: int, seed: int, epoch: int, augmentation: AugmentationConfig | None = None
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        augmentation: AugmentationConfig | None = None,
+        part: slice = slice(None),
     ) -> Iterator[Batch]:
         """One epoch in random order, the same for the same seed and epoch; the odd rest is dropped.
 
         Each study gives two of its radiographs in random order, or its only one twice. Sections vary as the
         `augmentation` says (its other fields are for what becomes of the pictures); without, they are whole.
-        The one section of a study that is `alone` comes as two different variations of it.
+        The one section of a study that is `alone` comes as two different variations of it. Of a `part` of
+        every batch only the images and sections are given; all is drawn as for the whole.
         """
         augmentation = augmentation or AugmentationConfig()
         generator, words = np.random.default_rng((seed, epoch)), np.random.default_rng((seed, epoch, 1))
@@ -153,7 +170,7 @@ class StudyDataset:
 
         def section_texts(rows: np.ndarray) -> tuple[Texts, Texts]:
             if not (drop > 0 or shuffle or self.alone[rows].any()):
-                return tuple(self.texts(rows, section) for section in SECTIONS)
+                return tuple(self.texts(rows[part], section) for section in SECTIONS)
             sections = [self.studies[section].iloc[rows].tolist() for section in SECTIONS]
             if drop > 0 or shuffle:
                 sections = [[vary(text, drop, shuffle, words) for text in texts] for texts in sections]
@@ -162,13 +179,15 @@ class StudyDataset:
                 pair = two_variations(whole, drop, words, self._key)
                 for texts, text in zip(sections, pair, strict=True):
                     texts[place] = text
-            return tuple(padded(self._tokenised(texts), self.tokenizer.pad_token_id) for texts in sections)
+            return tuple(
+                padded(self._tokenised(texts[part]), self.tokenizer.pad_token_id) for texts in sections
+            )
 
         order = generator.permutation(len(self))
         for start in range(0, len(order) - batch_size + 1, batch_size):
             rows = order[start : start + batch_size]
             pairs = [draw_two(paths, generator) for paths in self.studies["image_paths"].iloc[rows]]
-            views = [self.images.rows([pair[view] for pair in pairs]) for view in (0, 1)]
+            views = [self.images.rows([pair[view] for pair in pairs[part]]) for view in (0, 1)]
             yield Batch(
                 torch.from_numpy(rows),
                 torch.from_numpy(np.stack(views)),

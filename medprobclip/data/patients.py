@@ -17,6 +17,7 @@ PATIENT_COLUMNS = (
     "dicompatientid", "mrn", "empi",
 )  # fmt: skip
 HOSPITAL = ("mrn", "empi")  # other numbers than those of data sets: not to be compared with them
+LONGEST_SHOWN = 20  # characters of an id in a figure
 _WHOLE = re.compile(r"(\d+)[.,]0*")  # an id that went through a table of floats
 _POWER = re.compile(r"\d+(?:\.\d+)?e\+?\d{1,2}")
 # Folders of MIMIC-CXR (p10000032, s50414267) and CheXpert (patient00012), and words before a number.
@@ -38,6 +39,11 @@ def same_id(text: str) -> str:
     if text.isdecimal():
         return text.lstrip("0") or "0"
     return "" if is_missing(text) else text
+
+
+def short_id(text: str) -> str:
+    """An id for a figure: of a long one, such as DICOM's, the end."""
+    return text if len(text) <= LONGEST_SHOWN else f"…{text[1 - LONGEST_SHOWN :]}"
 
 
 def patient_columns(studies: pd.DataFrame) -> dict[str, str]:

@@ -9,7 +9,6 @@ from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
-from itertools import combinations
 from pathlib import Path
 
 import numpy as np
@@ -17,8 +16,9 @@ import pandas as pd
 
 from medprobclip.data.cells import absolute_path, entries, of_another_system
 from medprobclip.data.csv_files import StudyTableError, read_csv, require_columns
+from medprobclip.data.labels import has_labels, label_codes, wrong_labels
 from medprobclip.data.missing import has_no_text, is_missing
-from medprobclip.data.patients import patient_column, patient_columns, patients_of, same_id, shared_kinds
+from medprobclip.data.patients import patient_column, same_id
 from medprobclip.data.privacy import as_name, as_path
 from medprobclip.support.files import missing_files, replaced_file
 
@@ -53,7 +53,8 @@ def read_studies(csv_path: str | Path, set_aside: list[BadRow] | None = None) ->
     `image_paths` become tuples of absolute paths, str (relative entries are taken from the folder in which
     the CSV lies under the given name, also when that is a link), `view_names` tuples of str of the same
     length (an unknown view is ""), `codes` and `appearance`, where the file has them, tuples of str.
-    Entries are separated by ";", or written as a Python list. `findings` and `impression` that stand for no
+    Entries are separated by ";", or written as a Python list. A table without `codes` but with the 14 columns
+    of `labels.LABELS` gets the codes of its labels. `findings` and `impression` that stand for no
     text ("nan", "N/A", "___") are "". Every other value is the text as it stands in the file: ids keep their
     zeros.
 
@@ -84,13 +85,14 @@ def read_studies(csv_path: str | Path, set_aside: list[BadRow] | None = None) ->
             columns[column] = [
                 tuple(entry for entry in entries(cell) if not is_missing(entry)) for cell in columns[column]
             ]
+    wrong = wrong_labels(columns)
     bad = [
         BadRow(
             str(csv_path), line, "", f"other than the header's {len(columns)} values",
             f"Put values with '{separator}' or line breaks in quotes.", f"{count} values",
         )
         for line, count in uneven
-    ] + _bad_rows(csv_path, columns, lines)  # fmt: skip
+    ] + _bad_rows(csv_path, columns, lines, wrong)  # fmt: skip
     studies = pd.DataFrame(columns, dtype=object)
     out = {row.line for row in bad}
     if set_aside is not None:
@@ -99,6 +101,8 @@ def read_studies(csv_path: str | Path, set_aside: list[BadRow] | None = None) ->
         raise StudyTableError(_summary(csv_path, bad))
     if bad:
         studies = studies[[line not in out for line in lines]].reset_index(drop=True)
+    if "codes" not in studies and has_labels(studies):
+        studies["codes"] = pd.Series(label_codes(studies), index=studies.index, dtype=object)
     return studies
 
 
@@ -170,15 +174,19 @@ def split_by_patient(
     return studies.assign(split=patients.map(split_of).to_numpy(dtype=object))
 
 
-def _bad_rows(csv_path: Path, columns: dict[str, list], lines: Sequence[int]) -> list[BadRow]:
-    """Every problem of every row."""
+def _bad_rows(
+    csv_path: Path, columns: dict[str, list], lines: Sequence[int], wrong: dict[int, str]
+) -> list[BadRow]:
+    """Every problem of every row; `wrong` are those of `labels.wrong_labels`."""
     paths = {path for paths in columns["image_paths"] for path in paths}
     gone = missing_files(path for path in paths if path)
     folder, bad = os.path.abspath(csv_path.parent), []
     first_line: dict[str, int] = {}
     ids = list(map(same_id, columns["study_id"]))
     rows = (columns[name] for name in COLUMNS)
-    for line, known, study_id, images, views, findings, impression in zip(lines, ids, *rows, strict=True):
+    for place, (line, known, study_id, images, views, findings, impression) in enumerate(
+        zip(lines, ids, *rows, strict=True)
+    ):
         problems = []
         if not known:
             problems.append(("column study_id: empty", "Give every study an id.", ""))
@@ -209,6 +217,8 @@ def _bad_rows(csv_path: Path, columns: dict[str, list], lines: Sequence[int]) ->
             problems.append(
                 ("columns findings, impression: both empty", "Leave studies without report out.", "")
             )
+        if label := wrong.get(place):
+            problems.append((f"column {label}: no label", "Labels are 1, 0, -1 or empty.", ""))
         bad += [BadRow(str(csv_path), line, as_name(study_id.strip()), *problem) for problem in problems]
     return bad
 
@@ -247,47 +257,3 @@ def _first(places: Iterable[str]) -> str:
     places = list(places)
     more = f"; and {len(places) - _SHOWN} more" if len(places) > _SHOWN else ""
     return "; ".join(places[:_SHOWN]) + more
-
-
-def check_disjoint(tables: dict[str, pd.DataFrame]) -> None:
-    """Raise one StudyTableError that lists every study, patient or image file that two tables share."""
-    if found := shared_studies(tables):
-        raise StudyTableError(f"{found}. Split by patient: what a model was trained on cannot test it")
-
-
-def shared_studies(tables: dict[str, pd.DataFrame]) -> str:
-    """Which studies, patients and image files two tables share, counted in words; "" for none.
-
-    Ids are compared as `same_id`, image files by where their paths lead, links followed. Patients are
-    compared where both tables name them: in each kind of column that both have, else in the best of each.
-    """
-    ids = {name: set(map(same_id, table["study_id"])) - {""} for name, table in tables.items()}
-    files = {name: _files(table["image_paths"]) for name, table in tables.items() if "image_paths" in table}
-    patients = {
-        name: {kind: set(patients_of(table, column) or ()) - {""} for kind, column in columns.items()}
-        for name, table in tables.items()
-        if (columns := patient_columns(table))
-    }
-    shared = [(a, b, "study_id", ids[a] & ids[b]) for a, b in combinations(ids, 2)]
-    for a, b in combinations(patients, 2):
-        for one, other in shared_kinds(patients[a], patients[b]):
-            shared.append((a, b, "patient_id", patients[a][one] & patients[b][other]))
-    for a, b in combinations(files, 2):
-        shared.append((a, b, "image files", {files[a][place] for place in files[a].keys() & files[b].keys()}))
-    return "; ".join(
-        f"{len(both)} {kind} stand in both the {a} and the {b} table, first {as_path(min(both))}"
-        for a, b, kind, both in shared
-        if both
-    )
-
-
-def _files(image_paths: Iterable[Sequence[str]]) -> dict[object, str]:
-    """Every image file -> its path: by its place on the disk, whatever links lead to it."""
-    files: dict[object, str] = {}
-    for path in (str(path) for paths in image_paths for path in paths):
-        try:
-            stat = os.stat(path)
-            files.setdefault((stat.st_dev, stat.st_ino), path)
-        except OSError:  # not there: its path is all there is to compare
-            files.setdefault(path, path)
-    return files

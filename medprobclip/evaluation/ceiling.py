@@ -7,6 +7,11 @@ from collections.abc import Sequence
 from fractions import Fraction
 
 import numpy as np
+import pandas as pd
+
+from medprobclip.data.chexpert import coded
+from medprobclip.data.coding import codes_of
+from medprobclip.data.correspondence import same_coding
 
 ALTERNATIVES = "|"  # between the labels of one drawn code; the first is the one that was drawn
 
@@ -68,3 +73,19 @@ def distinct(values: Sequence[tuple]) -> tuple[list[tuple], np.ndarray]:
     index: dict[tuple, int] = {}
     of = np.array([index.setdefault(value, len(index)) for value in values], dtype=np.int64)
     return list(index), of
+
+
+def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:
+    """What a study table knows beyond its wording, for `retrieval_table`: bool and float `[N, N]`.
+
+    `relevant`, equal coding, from the column `codes`; `reader`, the scores of a perfect reader, from the
+    column `appearance`. A table without a column lacks its entry, or in which nobody coded any study.
+    """
+    known = {}
+    codes = codes_of(studies)
+    if coded(codes).any():
+        ids = same_coding(codes)
+        known["relevant"] = ids[:, None] == ids
+    if "appearance" in studies:
+        known["reader"] = reader_scores(studies["appearance"].tolist())
+    return known

@@ -202,19 +202,30 @@ def auroc_draws(
 
     Scores and labels as for `zero_shot_table`, `times [R, N]` as for `resampled_aurocs`. A finding that all
     or none of the N test studies have is left out; the mean of a draw is over the findings of which it holds
-    both kinds.
+    both kinds. What a study is not judged in does not count, however often it is drawn.
     """
     draws = {}
     for finding in FINDINGS:
-        truth = test_labels[finding].to_numpy(dtype=bool)
+        scores, truth, known = _judged(test_scores[finding], test_labels[finding])
         if truth.any() and not truth.all():
-            draws[finding] = resampled_aurocs(test_scores[finding].to_numpy(dtype=float), truth, times)
+            draws[finding] = resampled_aurocs(scores, truth, times[:, known])
     if draws:
-        draws[MEAN] = np.nanmean(list(draws.values()), axis=0)
-    none = no_finding(test_labels)
-    if none.any() and not none.all():
-        draws[NONE] = resampled_aurocs(no_finding_score(test_scores, validation_scores), none, times)
+        areas = np.stack(list(draws.values()))
+        count = (~np.isnan(areas)).sum(0)  # 0 where a draw holds one kind only of every finding
+        draws[MEAN] = np.divide(
+            np.nansum(areas, axis=0), count, out=np.full(len(count), np.nan), where=count > 0
+        )
+    none = no_finding_score(test_scores, validation_scores)
+    scores, truth, known = _judged(none, no_finding(test_labels))
+    if truth.any() and not truth.all():
+        draws[NONE] = resampled_aurocs(scores, truth, times[:, known])
     return draws
+
+
+def _judged(scores: np.ndarray, labels: pd.Series) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+    """Scores and bool labels `[n]` of the studies whose label is not missing, and which these are `[N]`."""
+    known = labels.notna().to_numpy()
+    return np.asarray(scores, dtype=float)[known], labels[known].to_numpy(dtype=bool), known
 
 
 def zero_shot_table(
@@ -225,9 +236,10 @@ def zero_shot_table(
 ) -> pd.DataFrame:
     """Zero-shot classification of N test studies, one row each for 13 findings, their mean, and No Finding.
 
-    Scores and bool labels `[M, 13]`, `[N, 13]` of studies that can be judged (`chexpert.coded`), columns
-    `FINDINGS`. Validation gives the thresholds and standardises the scores of No Finding; nothing is learned
-    from test.
+    Scores and labels, bool or nullable, `[M, 13]`, `[N, 13]` of studies that can be judged
+    (`chexpert.coded`), columns `FINDINGS`. A missing label (`chexpert.judged_findings`) leaves a study out of
+    this finding, and out of No Finding where no other is present. Validation gives the thresholds
+    and standardises the scores of No Finding; nothing is learned from test.
 
     Columns: `finding`; `auroc` (its draws: `auroc_draws`); `positives`, `negatives` in test;
     `balanced_accuracy` in test at the `threshold` that is best in validation; `findings`, how many the mean
@@ -242,13 +254,14 @@ def zero_shot_table(
     labels = test_labels[names].assign(**{NONE: no_finding(test_labels)})
     rows = {}
     for finding in [*names, NONE]:
-        s, truth = scores[finding].to_numpy(dtype=float), labels[finding].to_numpy(dtype=bool)
+        s, truth, _ = _judged(scores[finding], labels[finding])
         row = rows[finding] = {"finding": finding, "positives": truth.sum(), "negatives": (~truth).sum()}
         if truth.all() or not truth.any():
             continue
         row["auroc"] = auroc(s, truth)
-        if known_labels[finding].nunique() == 2:
-            row["threshold"] = best_threshold(known[finding], known_labels[finding])
+        before = _judged(known[finding], known_labels[finding])[:2]
+        if before[1].any() and not before[1].all():
+            row["threshold"] = best_threshold(*before)
             row["balanced_accuracy"] = balanced_accuracy(s, truth, row["threshold"])
     judged = [rows[finding]["auroc"] for finding in names if "auroc" in rows[finding]]
     mean = {"finding": MEAN, "findings": len(judged)}

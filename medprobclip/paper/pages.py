@@ -7,7 +7,9 @@ from pathlib import Path
 from medprobclip.paper.course import course_map, slides, with_thumbnails
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.findings.readme import FOUND, what_was_found, with_part
+from medprobclip.paper.opening import NO_DEVICE, for_whom
 from medprobclip.support.files import replaced_file
+from medprobclip.workbench.corpus import Corpus
 from medprobclip.workbench.report import write_report
 from medprobclip.workbench.workspace import Workspace
 
@@ -39,18 +41,22 @@ def write_pages(root: Path) -> None:
             temporary.write_text(text, encoding="utf-8")
 
 
-def write_handout(workspace: Workspace) -> Path:
+def write_handout(workspace: Workspace, corpus: Corpus) -> Path:
     """All executed notebooks and the glossary as one page beside the report, `course.html`, for a class
     without a network.
 
     Raises what `write_report` raises.
     """
+    whose = (
+        "Reports are OpenI's (CC BY-NC-ND 4.0): keep this page within your class. Radiographs are simulated; "
+        "nothing here may guide the care of a patient."
+        if corpus.simulated
+        else f"{for_whom(corpus)} {NO_DEVICE}."
+    )
     return write_report(
         [*sorted(workspace.notebooks.glob("*.ipynb")), workspace.root / "notebooks" / "glossary.md"],
         workspace.report.with_name("course.html"),
         "MedProbCLIP: the course",
-        "Predict before you read on; answers to the exercises are folded. Reports are OpenI's (CC BY-NC-ND "
-        "4.0): keep this page within your class. Radiographs are simulated; nothing here may guide the care "
-        "of a patient.",
+        f"Predict before you read on; answers to the exercises are folded. {whose}",
         figures=workspace.figures,
     )

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 
-from medprobclip.paper.opening import conclusion, example_film
+from medprobclip.data.coding import codes_of
+from medprobclip.data.studies import read_studies
+from medprobclip.paper.opening import conclusion, example_film, introduction, made_of
 from medprobclip.paper.pages import write_handout, write_pages
-from medprobclip.paper.tables.experiments import comparison
-from medprobclip.support.packaged import PACKAGED
+from medprobclip.paper.tables.experiments import METHODS, Experiment, comparison
 from medprobclip.training.claims import is_finished
 from medprobclip.training.runs import train_run
+from medprobclip.workbench.corpus import CODING, Corpus, aside
 from medprobclip.workbench.headless import run_notebooks
 from medprobclip.workbench.report import write_report
 from medprobclip.workbench.workspace import NotebookParameters, Workspace
@@ -20,17 +22,17 @@ REPORTED = ("04", "05", "08")  # notebooks that become the page for a colleague
 
 
 def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
-    """Train what is missing, run all notebooks, and write the report `runs/<profile>/report/index.html`.
+    """Train what is missing, run all notebooks, and write the report `index.html` of `Workspace.report`.
 
     Beside it the course as one page to hand out, `course.html`.
 
-    Seven methods on one seed, and the reference with spoilt views; with `full` all of `comparison`. Finished
-    runs are reused, interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report`
-    raise.
+    Seven methods on one seed, and the reference with spoilt views; with `full` all of `comparison`. Those
+    that learn from a coding are left out where nobody coded the studies. Finished runs are reused,
+    interrupted ones resumed. Raises what `run_notebooks`, `train_run` and `write_report` raise.
     """
     workspace = run_notebooks(parameters, BEFORE)
     corpus = workspace.corpus()
-    runs = comparison(workspace.profile, full)
+    runs = trainable(comparison(workspace.profile, full), corpus)
     started = time.perf_counter()
     for number, run in enumerate(runs, start=1):
         out = workspace.runs / run.folder
@@ -41,30 +43,25 @@ def reproduce(parameters: NotebookParameters, full: bool = False) -> Workspace:
         )
         if is_finished(out):
             print("finished before")
-        train_run(corpus / "train.csv", corpus / "validate.csv", out, run.profile)
+        train_run(corpus.train, corpus.validate, out, run.profile, show_text=corpus.shows_text)
     run_notebooks(parameters, AFTER)
     notebooks = [path for path in sorted(workspace.notebooks.glob("*.ipynb")) if path.name[:2] in REPORTED]
     write_report(
-        notebooks, workspace.report, "MedProbCLIP: retrieval and doubt",
-        "Which report belongs to a film, and when a model had better not say: films and reports become "
-        "Gaussians. Research software, not a medical device: nothing here may guide the care of a patient, "
-        "and no number says how the method does on real radiographs.",
-        conclusion(workspace.figures), example_film(corpus / "test.csv"),
-        f"Profile {workspace.profile.name}: real OpenI reports, radiographs simulated from one chest CT "
-        f"according to each report's expert codes. {_start(workspace)}",
-        workspace.figures,
+        notebooks, workspace.report, "MedProbCLIP: retrieval and doubt", introduction(corpus),
+        conclusion(workspace.figures, bool(corpus.simulated)), example_film(corpus),
+        made_of(corpus, workspace.profile), workspace.figures,
     )  # fmt: skip
-    write_handout(workspace)
+    write_handout(workspace, corpus)
     if parameters.publish:
         write_pages(workspace.root)
     return workspace
 
 
-def _start(workspace: Workspace) -> str:
-    """What the image encoder knew before, in words."""
-    if workspace.profile.encoders.vision not in PACKAGED:
-        return "Encoders start from nothing."
-    return (
-        "The image encoder, the same for every method, was taught to name findings that the simulator drew "
-        "in the films of invented patients; it had read no report and seen no study of this corpus."
-    )
+def trainable(runs: list[Experiment], corpus: Corpus) -> list[Experiment]:
+    """Those that these studies can train; of methods that need a coding and find none, a sentence is said."""
+    coded = [run for run in runs if run.profile.objective.equal_coding != "negative"]
+    if not coded or any(codes_of(read_studies(corpus.train))):
+        return runs
+    for name in dict.fromkeys(METHODS[run.folder.name] for run in coded):
+        print(aside(name, CODING))
+    return [run for run in runs if run not in coded]

@@ -15,7 +15,7 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from medprobclip.gaussian import Gaussian
-from medprobclip.support.files import replaced_file, write_json
+from medprobclip.support.files import file_size, replaced_file, write_json
 from medprobclip.support.locks import locked_folder
 
 FORMAT = 1
@@ -276,7 +276,7 @@ class Gallery:
 
     def _open(self, file: dict, dim: int) -> Studies:
         path = self.folder / file["name"]
-        size = path.stat().st_size if path.exists() else 0
+        size = file_size(path)
         if size != file["bytes"]:
             raise GalleryError(f"{path} has {size} of {file['bytes']} bytes; {REMEDY}")
         try:

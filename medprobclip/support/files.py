@@ -80,6 +80,14 @@ def file_hash(path: Path) -> str:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 
+def file_size(path: Path) -> int:
+    """Bytes; 0 where there is no file, also one that another process has just taken away."""
+    try:
+        return path.stat().st_size
+    except FileNotFoundError:
+        return 0
+
+
 def missing_files(paths: Iterable[str]) -> set[str]:
     """Those of the paths under which there is no file; in parallel, with a bar after 2 s."""
     folders: dict[str, set[str]] = defaultdict(set)

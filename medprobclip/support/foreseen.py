@@ -12,7 +12,7 @@ from pathlib import Path
 # Errors whose message says all, by name: importing their types takes seconds in which Ctrl-C must work.
 FORESEEN = (
     "StudyTableError", "ArchiveError", "AssetError", "ImageError", "TrainingError", "NotReadyError",
-    "LockedError", "GalleryError",
+    "LockedError", "GalleryError", "NoNotebookError",
 )  # fmt: skip
 
 

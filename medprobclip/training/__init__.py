@@ -4,7 +4,11 @@ Each imports only from those above it:
 
     mixing.py             two radiographs in one, and the targets alike
     encoders.py           small encoders from scratch, ours, or pretrained ones by name
-    loop.py               epochs, validation, checkpoints, resuming
+    processes.py          several processes: whose part is what, and what all made, joined
+    steps.py              a batch -> the terms of the objective
+    sharing_out.py        held-out studies, embedded by all processes
+    state.py              what a training goes on from
+    loop.py               epochs, validation, checkpoints
     schooling.py          the chest encoder learns to name what was drawn
     profiles.py           smoke, demo, paper
     claims.py             whose run a folder holds, and whether it is finished

@@ -17,6 +17,7 @@ from medprobclip.model import MedProbCLIPModel
 from medprobclip.strangeness import Strangeness
 from medprobclip.support.files import write_json
 from medprobclip.training.loop import TrainingError
+from medprobclip.training.processes import Team
 from medprobclip.training.runs import embed_run, load_run, load_strangeness, run_source
 
 FILE, EMBEDDINGS = "calibration.json", "embeddings-calibrate"
@@ -112,7 +113,8 @@ def calibrate_run(out: Path, csv: Path, show_text: bool | None = None) -> dict:
     }
     record["shortest"] = shortest
     record["wording"] = wording_keys(dataset.tokens[EVALUATION_SECTION])
-    write_json(out / FILE, record)
+    if Team.here().leads:
+        write_json(out / FILE, record)
     return record
 
 

@@ -63,18 +63,20 @@ def part_problems(parts: dict[str, pd.DataFrame], out: Path, share: float) -> It
     """Files in the place of the two parts that hold something else: no call may lose them."""
     for name, studies in parts.items():
         path = out / FILES[name]
-        if path.exists() and not _holds(path, studies):
+        if path.exists() and not holds(path, studies):
             yield (
                 f"{path}: exists, but is not the {name} part that --calibrate_share {share:g} gives. Choose "
                 "another --out, or delete it if nothing but a former call wrote it"
             )
 
 
-def _holds(path: Path, studies: pd.DataFrame) -> bool:
+def holds(path: Path, studies: pd.DataFrame) -> bool:
+    """Does the file hold these very studies, in whatever order of columns?"""
     try:
-        return read_studies(path).equals(studies)
+        found = read_studies(path)
     except StudyTableError:
         return False
+    return set(found) == set(studies) and found[list(studies)].equals(studies)
 
 
 def shared_validation(

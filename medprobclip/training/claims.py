@@ -9,7 +9,8 @@ from pathlib import Path
 
 from medprobclip.settings import AugmentationConfig, EncoderConfig, ObjectiveConfig, TrainingConfig
 from medprobclip.support.files import recovered_folder, write_json
-from medprobclip.training.loop import TrainingError, read_history
+from medprobclip.training.loop import TrainingError
+from medprobclip.training.state import read_history
 
 _PARTS = {
     "encoders": EncoderConfig(),
@@ -41,13 +42,20 @@ def require_finished(out: Path) -> None:
         raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
 
 
-def claim(out: Path, wanted: dict) -> None:
-    """Keep `wanted` as the settings of the run in `out`. Raises TrainingError if it has others."""
+def claim(out: Path, wanted: dict) -> dict:
+    """Keep `wanted` as the settings of the run in `out`; returns those that hold.
+
+    A run without rare words in its vocabulary stays as it is when text may be shown later. Raises
+    TrainingError if it has other settings.
+    """
     path = out / "settings.json"
     if not path.exists() or read_history(out).empty:  # nothing is lost before the first epoch ends
         write_json(path, wanted)
-        return
-    refuse_other_settings(out, wanted, json.loads(path.read_text()).keys() | wanted.keys())
+        return wanted
+    found = json.loads(path.read_text())
+    wanted = {name: found[name] for name in ("vocabulary",) if name in found} | wanted
+    refuse_other_settings(out, wanted, found.keys() | wanted.keys())
+    return wanted
 
 
 def refuse_other_settings(out: Path, wanted: dict, parts: Iterable[str]) -> None:

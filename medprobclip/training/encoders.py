@@ -59,7 +59,7 @@ def training_tokenizer(
 def check_encoders(config: EncoderConfig) -> bool:
     """Do vision and text go together, and are pretrained ones there? True when they are small ones of ours.
 
-    Of a pretrained one only the configuration is looked at. Raises ValueError, OSError.
+    Of a pretrained one only the configuration is looked at. Raises ValueError, and OSError by name.
     """
     small = config.text in SMALL_TEXT
     fitting = {*SMALL_VISION, *PACKAGED} if small else {config.vision} - SMALL_VISION.keys()
@@ -70,7 +70,10 @@ def check_encoders(config: EncoderConfig) -> bool:
         )
     if not small:
         for name in (config.vision, config.text):
-            look_up(name)
+            try:
+                look_up(name)
+            except OSError as error:
+                raise OSError(f"encoder {name}: {error}") from error
     return small
 
 

@@ -1,92 +1,48 @@
-"""The training loop: epochs, validation, the best checkpoint, and a state to resume from."""
+"""The training loop: epochs, validation, the best checkpoint, and a state to resume from.
+
+The same for one process and for several, on accelerate: each encodes its part of every batch, and all
+contrast the whole batch.
+"""
 
 from __future__ import annotations
 
-import json
 import math
-import os
 import time
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
 from accelerate import Accelerator
-from accelerate.utils import set_seed
+from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
 from torch.utils.tensorboard import SummaryWriter
 from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
 from medprobclip.data.augment import TrainingViews, normalise
-from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset, Texts
+from medprobclip.data.dataset import Batch, StudyDataset
 from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
-from medprobclip.evaluation.embedding import embed
 from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
-from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPModel
-from medprobclip.objectives import Views, batch_targets, objective_terms
 from medprobclip.processor import MedProbCLIPProcessor
 from medprobclip.settings import AugmentationConfig, ObjectiveConfig, TrainingConfig
-from medprobclip.support.files import recovered_folder, replaced_file, replaced_folder, to_json
+from medprobclip.support.files import replaced_folder
 from medprobclip.support.memory import keep_freed_memory
-from medprobclip.support.precision import autocast
 from medprobclip.support.progress import progress_bar
 from medprobclip.targets import BatchTargets
 from medprobclip.training.mixing import Mix
-
-TEXT_GROUPS = 4  # of a section's texts in a batch, by length: 4 were quicker than 2 or 8
+from medprobclip.training.processes import Team
+from medprobclip.training.sharing_out import embed_together
+from medprobclip.training.state import load_state, save_state, write_history
+from medprobclip.training.steps import BatchLoss, answers
 
 
 class TrainingError(RuntimeError):
     """Training cannot start, resume or go on; the message says what to do."""
-
-
-def answers(batch: Batch, objective: ObjectiveConfig, reports: ReportSimilarity | None) -> BatchTargets:
-    """What is right, partly right or left out in a batch.
-
-    `reports` are those of the batch's dataset, for soft targets. Raises ValueError when the objective asks
-    for a coding or a similarity that is not there.
-    """
-    similarity = None if reports is None else reports.between(batch.rows).to(batch.images.device)
-    return batch_targets(objective, batch.text_ids, batch.coding, similarity)
-
-
-def encode_views(
-    model: MedProbCLIPModel,
-    batch: Batch,
-    pixels: torch.Tensor,
-    targets: BatchTargets | None = None,
-    sections: int = len(SECTIONS),
-    spoilt: bool = False,
-) -> Views:
-    """One forward for all views and one for each of the first sections: pixels `[V, B, 1, S, S]` -> Views.
-
-    With `spoilt` the last of the V are copies of the first for the inclusion term. The sections differ in
-    length (an impression is short), so each is padded to its own longest text.
-    """
-    with autocast(pixels.device):
-        images = model.encode_image(pixels.flatten(0, 1))
-        reports = tuple(encode_texts(model, texts) for texts in batch.sections[:sections])
-    *images, copies = images.chunk(len(pixels)) if spoilt else (*images.chunk(len(pixels)), None)
-    return Views(tuple(images), reports, targets, copies)
-
-
-def encode_texts(model: MedProbCLIPModel, texts: Texts) -> Gaussian:
-    """As `encode_text` of all together; on a CPU in groups of similar length, each padded to its longest.
-
-    Most of a batch's tokens are padding otherwise: a third less time. A GPU would wait for its launches.
-    """
-    if texts.input_ids.device.type != "cpu":
-        return model.encode_text(texts.input_ids, texts.attention_mask)
-    lengths = texts.attention_mask.sum(1)
-    order = lengths.argsort(stable=True)
-    parts = []
-    for rows in order.chunk(TEXT_GROUPS):
-        longest = int(lengths[rows].max())
-        parts.append(model.encode_text(texts.input_ids[rows, :longest], texts.attention_mask[rows, :longest]))
-    return Gaussian.cat(parts)[order.argsort()]
 
 
 def train(
@@ -105,13 +61,15 @@ def train(
     Writes `out/checkpoint` (best model and its processor), `out/history.csv`, `out/tensorboard` and, after
     each epoch, `out/last`, from which an interrupted call goes on exactly where that epoch ended.
     `on_epoch` is called with the history so far. Raises TrainingError when there are fewer studies than
-    one batch, on several processes, when the objective needs expert codes that the table lacks, or when the
-    loss is no longer finite.
+    one batch, for more processes than studies in a batch, when the objective needs expert codes that the
+    table lacks, when several processes on CPUs would normalise batches, or when the loss is no longer finite.
     """
     config, objective = config or TrainingConfig(), objective or ObjectiveConfig()
     augmentation = augmentation or AugmentationConfig()
-    accelerator = Accelerator()
-    refuse_several_processes(accelerator.num_processes)
+    team = Team.here()
+    # Not every objective uses every weight (the pooling layer of a BERT, for one), but the same in each step.
+    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(static_graph=True)])
+    refuse_processes(team, model, config, accelerator.device)
     steps = len(training_set) // config.batch_size
     if steps == 0:
         raise TrainingError(
@@ -124,12 +82,16 @@ def train(
             "`codes`. Add it, or leave equal_coding at negative"
         )
     keep_freed_memory()
-    set_seed(config.seed)
+    set_seed(config.seed + team.rank)  # of views and dropout; the order of studies has its own
     model.to(memory_format=torch.channels_last)
     optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
     total = steps * config.epochs
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * total), total)
-    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
+    if team.number > 1 and accelerator.device.type == "cuda":
+        model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    batch_loss, optimizer, schedule = accelerator.prepare(
+        BatchLoss(model, objective, team), optimizer, schedule
+    )
     # Before any state is loaded: a resumed run measures by the untrained encoder, too.
     try:
         reports = report_similarity(objective.soft, training_set.reports, model.text_model, tokenizer)
@@ -138,27 +100,36 @@ def train(
             f"soft '{objective.soft}': the training reports are of no use ({error})"
         ) from error
 
-    history = load_state(accelerator, out)
-    write_history(out, history)
-    if 0 < len(history) < config.epochs:
-        print(f"Resuming after epoch {len(history)} of {config.epochs}")
-    with SummaryWriter(out / "tensorboard", purge_step=len(history) * steps) as writer:
+    history = load_state(accelerator, team, out)
+    if team.leads:
+        write_history(out, history)
+        if 0 < len(history) < config.epochs:
+            print(f"Resuming after epoch {len(history)} of {config.epochs}")
+    with writer_of(team, out / "tensorboard", len(history) * steps) as writer:
         loop = EpochLoop(
-            model, accelerator, optimizer, schedule, writer, config, objective, augmentation,
-            TrainingViews(model.config.image_size, augmentation).to(accelerator.device), reports,
+            model, batch_loss, team, accelerator, optimizer, schedule, writer, config, objective,
+            augmentation, TrainingViews(model.config.image_size, augmentation).to(accelerator.device),
+            reports,
         )  # fmt: skip
         for epoch in range(len(history), config.epochs):
             started = time.perf_counter()
-            row = {"epoch": epoch + 1, **loop.run(training_set, epoch), **validate(model, validation_set)}
+            row = {
+                "epoch": epoch + 1,
+                **loop.run(training_set, epoch),
+                **validate(model, validation_set, team),
+            }
             row["seconds"] = time.perf_counter() - started
-            if row["val_rsum"] > max((past["val_rsum"] for past in history), default=-math.inf):
+            better = row["val_rsum"] > max((past["val_rsum"] for past in history), default=-math.inf)
+            if better and team.leads:
                 with replaced_folder(out / "checkpoint") as folder:
-                    accelerator.unwrap_model(model).save_pretrained(folder)
+                    model.save_pretrained(folder)
                     MedProbCLIPProcessor.for_model(model.config, tokenizer).save_pretrained(folder)
-            for name in (name for name in row if name.startswith("val_")):
+            for name in (name for name in row if writer and name.startswith("val_")):
                 writer.add_scalar(name.replace("val_", "validation/"), row[name], (epoch + 1) * steps)
             history.append(row)
-            save_state(accelerator, out, history)
+            save_state(accelerator, team, out, history)
+            if not team.leads:
+                continue
             print(
                 f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.3f}, validation RSUM "
                 f"{row['val_rsum']:.1f}, {row['seconds']:.0f} s",
@@ -169,19 +140,23 @@ def train(
     return pd.DataFrame(history)
 
 
-def launched_processes() -> int:
-    """How many processes a distributed launcher says it has started."""
-    said = os.environ.get("WORLD_SIZE", "")
-    return int(said) if said.isdecimal() else 1
-
-
-def refuse_several_processes(count: int) -> None:
-    """Raise TrainingError when there is more than one."""
-    if count > 1:
+def refuse_processes(
+    team: Team, model: MedProbCLIPModel, config: TrainingConfig, device: torch.device
+) -> None:
+    """Raise TrainingError where several processes cannot do what one would."""
+    if team.number > config.batch_size:
+        raise TrainingError(f"{team.number} processes for batches of {config.batch_size}: start fewer")
+    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
+    if team.number > 1 and normalised and device.type != "cuda":
         raise TrainingError(
-            "training runs in one process: several would each contrast their own part of the batch only. "
-            "Start it without a distributed launcher (torchrun, accelerate launch)"
+            f"{team.number} processes on CPUs would each normalise their own part of the batch only: this "
+            "vision encoder has batch normalisation. Start one process, or take an encoder without (ViT)"
         )
+
+
+def writer_of(team: Team, folder: Path, purge_step: int) -> AbstractContextManager[SummaryWriter | None]:
+    """TensorBoard's, of the process that writes."""
+    return SummaryWriter(folder, purge_step=purge_step) if team.leads else nullcontext()
 
 
 def parameter_groups(model: MedProbCLIPModel, config: TrainingConfig) -> list[dict]:
@@ -195,9 +170,12 @@ def parameter_groups(model: MedProbCLIPModel, config: TrainingConfig) -> list[di
     ]
 
 
-def validate(model: MedProbCLIPModel, dataset: StudyDataset) -> dict[str, float]:
-    """Retrieval on the validation studies: RSUM, and R@10 both ways, in percent points."""
-    embeddings = embed(model, dataset)
+def validate(model: MedProbCLIPModel, dataset: StudyDataset, team: Team | None = None) -> dict[str, float]:
+    """Retrieval on the validation studies: RSUM, and R@10 both ways, in percent points.
+
+    Shared out over the processes, and joined in the order of the table.
+    """
+    embeddings = embed_together(model, dataset, team or Team())
     scores, matches = embeddings.scores(model), embeddings.matches()
     return {
         "val_rsum": rsum(scores, matches),
@@ -211,10 +189,12 @@ class EpochLoop:
     """What one pass over the training studies needs."""
 
     model: MedProbCLIPModel
+    batch_loss: nn.Module  # `BatchLoss` of it, perhaps inside of DistributedDataParallel
+    team: Team
     accelerator: Accelerator
     optimizer: Optimizer
     schedule: LRScheduler
-    writer: SummaryWriter
+    writer: SummaryWriter | None
     config: TrainingConfig
     objective: ObjectiveConfig
     augmentation: AugmentationConfig
@@ -226,16 +206,18 @@ class EpochLoop:
         self.model.train()
         steps = len(dataset) // self.config.batch_size
         sums: dict[str, float] = {}
-        batches = dataset.batches(self.config.batch_size, self.config.seed, epoch, self.augmentation)
+        part = self.team.part(self.config.batch_size)
+        batches = dataset.batches(self.config.batch_size, self.config.seed, epoch, self.augmentation, part)
         name = f"epoch {epoch + 1}/{self.config.epochs}"
-        with progress_bar(steps, name, "step", line=False) as bar:
+        with progress_bar(steps, name, "step", shown=self.team.leads, line=False) as bar:
             for step, batch in enumerate(batches):
                 terms = self.step(batch)
                 if not math.isfinite(terms["loss"]):
                     raise TrainingError(f"{name}, step {step + 1}: not finite: {terms}; lower learning_rate")
                 for term, value in terms.items():
                     sums[term] = sums.get(term, 0.0) + value
-                    self.writer.add_scalar(f"train/{term}", value, epoch * steps + step)
+                    if self.writer:
+                        self.writer.add_scalar(f"train/{term}", value, epoch * steps + step)
                 bar.set_postfix(loss=f"{terms['loss']:.3f}", refresh=False)
                 bar.update()
         return {term: total / steps for term, total in sums.items()} | {
@@ -253,10 +235,8 @@ class EpochLoop:
         pixels = normalise(augmented, settings.image_mean, settings.image_std)
         targets = answers(batch, objective, self.reports)
         if objective.mixed_share:
-            mix = Mix.draw(len(batch.rows), objective.mixed_share, settings.image_size)
-            pixels, targets = mix.images(pixels), mix.targets(targets)
-        views = encode_views(self.model, batch, pixels, targets, objective.sections, spoilt)
-        terms = objective_terms(views, self.model.similarity, objective)
+            pixels, targets = self.mixed(pixels, targets, len(batch.rows))
+        terms = self.batch_loss(batch, pixels, targets, spoilt)
         self.optimizer.zero_grad()
         self.accelerator.backward(terms["loss"])
         self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
@@ -264,31 +244,12 @@ class EpochLoop:
         self.schedule.step()
         return {name: float(term.detach()) for name, term in terms.items()}
 
-
-def save_state(accelerator: Accelerator, out: Path, history: list[dict]) -> None:
-    """Model, optimizer, schedule, random states and history after an epoch, whole or not at all."""
-    with replaced_folder(out / "last") as folder:
-        accelerator.save_state(str(folder))
-        (folder / "history.json").write_text(to_json(history))
-    write_history(out, history)
-
-
-def write_history(out: Path, history: list[dict]) -> None:
-    """`history.csv`, for people; what counts is the copy inside the saved state."""
-    with replaced_file(out / "history.csv") as temporary:
-        pd.DataFrame(history).to_csv(temporary, index=False)
-
-
-def read_history(out: Path) -> pd.DataFrame:
-    """The finished epochs of the run in `out`, one row each, empty before the first."""
-    folder = recovered_folder(Path(out) / "last")
-    return pd.DataFrame(json.loads((folder / "history.json").read_text()) if folder else [])
-
-
-def load_state(accelerator: Accelerator, out: Path) -> list[dict]:
-    """Inverse of `save_state`: restores the state in place and returns the history, empty when fresh."""
-    folder = recovered_folder(out / "last")
-    if folder is None:
-        return []
-    accelerator.load_state(str(folder))
-    return json.loads((folder / "history.json").read_text())
+    def mixed(
+        self, pixels: torch.Tensor, targets: BatchTargets, studies: int
+    ) -> tuple[torch.Tensor, BatchTargets]:
+        """Mix radiographs of the whole batch; pixels `[V, m, 1, S, S]` are this process's part of it."""
+        mix = self.team.agreed(Mix.draw(studies, self.objective.mixed_share, self.model.config.image_size))
+        if self.team.number == 1:
+            return mix.images(pixels), mix.targets(targets)
+        whole = self.team.joined(pixels.transpose(0, 1).contiguous(), studies).transpose(0, 1)
+        return mix.images(whole)[:, self.team.part(studies)], mix.targets(targets)

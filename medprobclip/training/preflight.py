@@ -11,6 +11,7 @@ from pathlib import Path
 import pandas as pd
 
 from medprobclip.data.dataset import SECTIONS, lone_sections
+from medprobclip.data.disjoint import check_disjoint
 from medprobclip.data.grey import ImageError
 from medprobclip.data.images import ImageCache, cache_images
 from medprobclip.data.notices import table_notices
@@ -19,7 +20,6 @@ from medprobclip.data.reports import normalise
 from medprobclip.data.studies import (
     BadRow,
     StudyTableError,
-    check_disjoint,
     read_studies,
     write_bad_rows,
     write_studies,
@@ -32,7 +32,7 @@ from medprobclip.training.calibrating import few_studies
 from medprobclip.training.calibration_share import FILES, part_problems, shared_validation
 from medprobclip.training.claims import refuse_other_settings
 from medprobclip.training.encoders import check_encoders
-from medprobclip.training.loop import TrainingError, launched_processes
+from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import image_place
 
@@ -160,10 +160,6 @@ def quarantine_problems(quarantine: Path, tables: Iterable[Path]) -> list[str]:
 
 def folder_problems(out: Path) -> list[str]:
     """What keeps a run from being written into `out`."""
-    if launched_processes() > 1:
-        return [
-            "training runs in one process: start it without a distributed launcher (torchrun, accelerate)"
-        ]
     try:
         with locked_folder(out):
             return [] if os.access(out, os.W_OK) else [f"{out}: not writable. Choose another folder"]
@@ -197,9 +193,7 @@ def _too_little(name: str, studies: pd.DataFrame, profile: Profile) -> list[str]
     needed = profile.training.batch_size if training else 2
     problems = []
     if complete < needed:
-        what = (
-            f"one batch of {needed} (--batch_size)" if training else f"the {needed} that a comparison needs"
-        )
+        what = f"one batch of {needed} (batch_size)" if training else f"the {needed} that a comparison needs"
         problems.append(
             f"{complete} of {len(studies)} studies have {' and '.join(sections)}, fewer than {what}"
         )
@@ -208,7 +202,7 @@ def _too_little(name: str, studies: pd.DataFrame, profile: Profile) -> list[str]
     coded = "codes" in studies and bool(studies["codes"].map(len).any())
     if training and profile.objective.equal_coding != "negative" and not coded:
         problems.append(
-            f"equal_coding '{profile.objective.equal_coding}' needs expert codes: fill the column `codes`, "
-            "or leave equal_coding at negative"
+            f"equal_coding '{profile.objective.equal_coding}' needs expert codes: fill the column `codes` or "
+            "the 14 columns of CheXpert's or NegBio's labels, or take an objective without it"
         )
     return problems

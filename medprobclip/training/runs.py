@@ -6,10 +6,10 @@ import hashlib
 import json
 import os
 from collections.abc import Callable
+from contextlib import nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
 import pandas as pd
 import torch
 from accelerate import Accelerator
@@ -17,15 +17,15 @@ from accelerate.utils import set_seed
 from transformers import AutoModel, AutoTokenizer, PreTrainedTokenizerBase
 
 from medprobclip.data.assets import cache_folder
-from medprobclip.data.correspondence import same_coding
 from medprobclip.data.dataset import StudyDataset
+from medprobclip.data.disjoint import check_disjoint
 from medprobclip.data.images import ImageCache, cache_images
 from medprobclip.data.notices import table_notices, text_notices, used_and_left_out
 from medprobclip.data.privacy import least_patients
-from medprobclip.data.studies import check_disjoint, read_studies
+from medprobclip.data.studies import read_studies
 from medprobclip.data.views import has_frontal_view
-from medprobclip.evaluation.ceiling import reader_scores
-from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed, fit_strangeness
+from medprobclip.evaluation.ceiling import correspondence
+from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, fit_strangeness
 from medprobclip.evaluation.retrieval import read_table, retrieval_table
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.strangeness import FILE as STRANGENESS_FILE, Strangeness
@@ -35,14 +35,11 @@ from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.claims import claim, completed, is_finished, require_finished
 from medprobclip.training.encoders import SMALL_TEXT, build_model, training_tokenizer
-from medprobclip.training.loop import (
-    TrainingError,
-    launched_processes,
-    read_history,
-    refuse_several_processes,
-    train,
-)
+from medprobclip.training.loop import TrainingError, train
+from medprobclip.training.processes import Team
 from medprobclip.training.profiles import Profile
+from medprobclip.training.sharing_out import embed_together
+from medprobclip.training.state import read_history
 from medprobclip.training.used_studies import Purpose, keep_used, refuse_used
 
 
@@ -92,15 +89,16 @@ def train_run(
     `show_text` (by default for the default corpus only), messages have no words of reports, and a vocabulary
     learned from them has no rare ones (`privacy.LEAST_PATIENTS`). Raises StudyTableError when a study,
     patient or image file is in both tables, TrainingError when `out` holds a run with other settings or data
-    (texts or pixels), when another process is training into it, or under a distributed launcher.
+    (texts or pixels), or when another process is training into it. Of several processes
+    of a launcher all train together, and the first one writes.
     """
-    out = Path(out)
-    refuse_several_processes(launched_processes())
+    out, team = Path(out), Team.here()
     try:
-        with locked_folder(out):
-            history = _train_run(train_csv, val_csv, out, profile, on_epoch, show_text)
-            if load_strangeness(out) is None:
+        with locked_folder(out) if team.leads else nullcontext():
+            history = _train_run(train_csv, val_csv, out, profile, on_epoch, show_text, team)
+            if team.leads and load_strangeness(out) is None:
                 keep_strangeness(out, train_csv)
+            team.wait()
             return history
     except LockedError as error:
         raise TrainingError(str(error)) from error
@@ -113,20 +111,27 @@ def _train_run(
     profile: Profile,
     on_epoch: Callable[[pd.DataFrame], None] | None,
     show_text: bool | None,
+    team: Team,
 ) -> pd.DataFrame:
-    tables = {
-        "training": open_table(train_csv, profile.encoders.image_size),
-        "validation": open_table(val_csv, profile.encoders.image_size),
-    }
+    with team.first_alone():  # the others find the images in the cache
+        tables = {
+            "training": open_table(train_csv, profile.encoders.image_size),
+            "validation": open_table(val_csv, profile.encoders.image_size),
+        }
     check_disjoint({name: table.studies for name, table in tables.items()})
     training = tables["training"].studies
     wanted = {**profile.settings(), "tables": {name: table.digest for name, table in tables.items()}}
     least = least_patients(training, show_text) if profile.encoders.text in SMALL_TEXT else 1
-    claim(out, wanted | ({"vocabulary": {"least_patients": least}} if least > 1 else {}))
-    keep_used(out, {name: table.studies for name, table in tables.items()})
+    known = {"vocabulary": {"least_patients": least}} if least > 1 else {}
+    settings = team.led(lambda: claim(out, wanted | known))
+    least = settings.get("vocabulary", {"least_patients": 1})["least_patients"]
+    if team.leads:
+        keep_used(out, {name: table.studies for name, table in tables.items()})
+    team.wait()
     if is_finished(out):
-        print(f"{out}: {len(history := read_history(out))} epochs are done, reading them back")
-        if on_epoch:
+        history = read_history(out)
+        team.say(f"{out}: {len(history)} epochs are done, reading them back")
+        if on_epoch and team.leads:
             on_epoch(history)
         return history
     alone = profile.augmentation.one_section  # validation asks for findings: there it is no help
@@ -141,15 +146,15 @@ def _train_run(
     except (ValueError, OSError) as error:  # encoders that do not go together, are not there, cannot do it
         raise TrainingError(str(error)) from error
     if least > 1:
-        print(f"vocabulary: {len(tokenizer)} pieces, no word of fewer than {least} patients")
+        team.say(f"vocabulary: {len(tokenizer)} pieces, no word of fewer than {least} patients")
     for name, dataset in zip(tables, datasets, strict=True):
-        print(f"{name}: {used_and_left_out(dataset, alone and name == 'training')}")
+        team.say(f"{name}: {used_and_left_out(dataset, alone and name == 'training')}")
         for notice in [*table_notices(tables[name].studies, show_text), *text_notices(dataset, show_text)]:
-            print(f"{name}: {notice}")
+            team.say(f"{name}: {notice}")
     with pinned_threads(profile.training.threads):
         return train(
             model, tokenizer, *datasets, out,
-            profile.training, profile.objective, profile.augmentation, on_epoch,
+            profile.training, profile.objective, profile.augmentation, on_epoch if team.leads else None,
         )  # fmt: skip
 
 
@@ -190,19 +195,19 @@ def load_run(out: Path) -> tuple[MedProbCLIPModel, PreTrainedTokenizerBase]:
 def evaluate_run(out: Path, test_csv: Path, show_text: bool | None = None) -> tuple[pd.DataFrame, Embeddings]:
     """Score the test studies with the run's best model; returns the retrieval table and the embeddings.
 
-    Sizes come from the checkpoint. Where the test table has expert `codes`, the retrieval table has mAP@R
-    with equal coding as relevant; where it has the `appearance` of simulated radiographs, the oracle
-    ceiling. The test set is scored once: `metrics.json` and `embeddings.safetensors` in `out` are read back
-    as long as checkpoint and test data are unchanged.
-    Raises TrainingError when the training is not finished, a test set is no guide on the way; and for a table
-    with studies that the run was trained on or chosen by.
+    Sizes come from the checkpoint. Where the test table has `codes`, an expert's or of its labels, the
+    retrieval table has mAP@R with equal coding as relevant; where it has the `appearance` of simulated
+    radiographs, the oracle ceiling. The test set is scored once: `metrics.json` and `embeddings.safetensors`
+    in `out` are read back as long as checkpoint and test data are unchanged. Raises TrainingError when the
+    training is not finished, a test set is no guide on the way; and for a table with studies that the run was
+    trained on or chosen by.
     """
     embeddings, dataset, scored = embed_run(out, test_csv, purpose="test", show_text=show_text)
-    metrics = Path(out) / "metrics.json"
-    if metrics.exists():
-        record = json.loads(metrics.read_text())
-        if record["scored"] == scored:
-            return read_table(record["retrieval"]), embeddings
+    metrics, team = Path(out) / "metrics.json", Team.here()
+    record = json.loads(metrics.read_text()) if metrics.exists() else {}
+    team.wait()  # nobody writes before all have looked
+    if record.get("scored") == scored:
+        return read_table(record["retrieval"]), embeddings
     model, _ = load_run(out)
     retrieval = retrieval_table(
         embeddings.scores(model), embeddings.matches(), **correspondence(dataset.studies)
@@ -213,7 +218,8 @@ def evaluate_run(out: Path, test_csv: Path, show_text: bool | None = None) -> tu
         "left_out": dataset.left_out,
         "without_frontal_view": without_frontal_view(dataset),
     }
-    write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, **counts, "retrieval": rows})
+    if team.leads:
+        write_json(metrics, {"scored": scored, "section": EVALUATION_SECTION, **counts, "retrieval": rows})
     return read_table(rows), embeddings
 
 
@@ -232,8 +238,9 @@ def embed_run(
     """
     out = Path(out)
     require_finished(out)
-    model, tokenizer = load_run(out)
-    table = open_table(csv, model.config.image_size)
+    team, (model, tokenizer) = Team.here(), load_run(out)
+    with team.first_alone():
+        table = open_table(csv, model.config.image_size)
     if purpose:
         refuse_used(out, csv, table.studies, table.digest, purpose)
     try:
@@ -244,18 +251,21 @@ def embed_run(
         raise TrainingError(f"{csv}: only one study has {EVALUATION_SECTION}; a comparison needs two")
     known, source = load_strangeness(out), run_source(out) | {"test_data": table.digest}
     stored = out / f"{name}.safetensors"
-    if Embeddings.source_of(stored) == source:
+    there = Embeddings.source_of(stored) == source
+    team.wait()  # nobody writes before all have looked
+    if there:
         return Embeddings.load(stored), dataset, source
-    print(
+    team.say(
         f"{Path(csv).stem}: {len(dataset)} studies ({dataset.left_out} without {EVALUATION_SECTION} out, "
         f"{without_frontal_view(dataset)} without a PA or AP view stand for themselves with another)"
     )
     for notice in text_notices(dataset, show_text):
-        print(f"{Path(csv).stem}: {notice}")
+        team.say(f"{Path(csv).stem}: {notice}")
     model.to(Accelerator().device)
     with pinned_threads(run_threads(out)):
-        embeddings = embed(model, dataset, known, progress=True)
-    embeddings.save(stored, source)
+        embeddings = embed_together(model, dataset, team, known, progress=True)
+    if team.leads:
+        embeddings.save(stored, source)
     return embeddings, dataset, source
 
 
@@ -274,18 +284,3 @@ def run_threads(out: Path) -> int | None:
 def without_frontal_view(dataset: StudyDataset) -> int:
     """Studies without a PA or AP radiograph."""
     return sum(not has_frontal_view(views) for views in dataset.studies["view_names"])
-
-
-def correspondence(studies: pd.DataFrame) -> dict[str, np.ndarray]:
-    """What a study table knows beyond its wording, for `retrieval_table`: bool and float `[N, N]`.
-
-    `relevant`, equal expert coding, from the column `codes`; `reader`, the scores of a perfect reader, from
-    the column `appearance`. A table without a column lacks its entry.
-    """
-    known = {}
-    if "codes" in studies:
-        ids = same_coding(studies["codes"])
-        known["relevant"] = ids[:, None] == ids
-    if "appearance" in studies:
-        known["reader"] = reader_scores(studies["appearance"].tolist())
-    return known

@@ -13,8 +13,8 @@ from typing import Literal
 
 import pandas as pd
 
+from medprobclip.data.disjoint import shared_studies
 from medprobclip.data.patients import incomparable, patient_columns
-from medprobclip.data.studies import shared_studies
 from medprobclip.support.files import replaced_file, to_json
 from medprobclip.training.loop import TrainingError
 

@@ -7,7 +7,9 @@ Each imports only from those above it:
     lessons/       pictures, toy trainings and tables to teach with
     exercises/     what is right, and which hint fits, a file a notebook
     checks.py      exercises: an answer -> right, or a hint
-    workspace.py   where corpus, runs and figures lie
+    corpus.py      the tables: the demo's, or one's own
+    workspace.py   where tables, runs and figures lie
+    flags.py       --tables and --show_text -> parameters
     headless.py    the notebooks without a browser
     report.py      executed notebooks -> one page of HTML
 """

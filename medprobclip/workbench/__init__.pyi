@@ -1,6 +1,7 @@
 # Names to take from the package itself, each loaded when it is first used.
 from . import lessons as lessons
 from .checks import check as check
+from .corpus import CODING as CODING, SIMULATOR as SIMULATOR, aside as aside
 from .widgets import (
     Choice as Choice,
     Typed as Typed,

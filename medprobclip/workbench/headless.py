@@ -12,7 +12,9 @@ import papermill
 from nbclient.exceptions import DeadKernelError
 from papermill.exceptions import PapermillExecutionError
 
+from medprobclip.support.foreseen import one_line_errors
 from medprobclip.support.progress import lent_terminal
+from medprobclip.training.preflight import preflight
 from medprobclip.workbench.workspace import WALK, NotebookParameters, Workspace
 
 
@@ -63,26 +65,38 @@ def run_notebooks(parameters: NotebookParameters, only: Sequence[str] = WALK) ->
     return workspace
 
 
+def check_tables(workspace: Workspace) -> None:
+    """Of one's own tables: everything that can be wrong with them, their pictures and the run, in one list.
+
+    Prints what is worth knowing. Raises StudyTableError, and NotReadyError of `training/preflight.py`.
+    """
+    if workspace.tables:
+        corpus = workspace.corpus()
+        print(corpus.described())
+        names = {"training": "train", "validation": "validate", "calibration": "calibrate", "test": "test"}
+        preflight(
+            {name: corpus.part(split) for name, split in names.items()},
+            workspace.profile, workspace.run, show_text=workspace.shows_text,
+        )  # fmt: skip
+
+
 def _without_sliders(notebook: Path) -> dict[str, bool]:
     """`interactive=False` for a notebook that has this parameter: nobody is there to move anything."""
     return {"interactive": False} if "interactive = True" in notebook.read_text(encoding="utf-8") else {}
 
 
 def guarded(work: Callable[[], None]) -> None:
-    """Run a command's work; end in one line, not in a trace, when it is stopped or a notebook fails."""
+    """Run a command's work; end in one line, not in a trace, when it is stopped or anything fails."""
     # Stopped from outside (a closed terminal, a scheduler): leave as after Ctrl-C, and take the kernel along.
     for name in ("SIGTERM", "SIGHUP"):
         if hasattr(signal, name):
             signal.signal(getattr(signal, name), signal.default_int_handler)
-    try:
-        work()
-    except NoNotebookError as error:
-        sys.exit(f"{error}")
-    except PapermillExecutionError as error:
-        if error.ename == "KeyboardInterrupt":  # Ctrl-C reaches the kernel, too
-            sys.exit("\nStopped. The same command goes on from here.")
-        sys.exit(f"\n{error.ename}: {error.evalue}\nThe same command goes on from here.")
-    except DeadKernelError as error:
-        sys.exit(f"\n{error}. Was memory short? The same command goes on from here.")
-    except KeyboardInterrupt:
-        sys.exit("\nStopped. The same command goes on from here.")
+    with one_line_errors("\nStopped. The same command goes on from here."):
+        try:
+            work()
+        except PapermillExecutionError as error:
+            if error.ename == "KeyboardInterrupt":  # Ctrl-C reaches the kernel, too
+                raise KeyboardInterrupt from None
+            sys.exit(f"\n{error.ename}: {error.evalue}\nThe same command goes on from here.")
+        except DeadKernelError as error:
+            sys.exit(f"\n{error}. Was memory short? The same command goes on from here.")

@@ -195,7 +195,7 @@ def _is_progress(output: nbformat.NotebookNode) -> bool:
 
 def _read_executed(path: Path) -> nbformat.NotebookNode:
     """The notebook; ValueError with the remedy when it did not run from top to bottom."""
-    remedy = f"Run it: medprobclip run --only {path.stem} (and its --profile, --objective)"
+    remedy = f"Run it: medprobclip run --only {path.stem} (and its --profile, --objective, --tables)"
     if not path.is_file():
         raise ValueError(f"{path} does not exist. {remedy}")
     if path.suffix == ".md":

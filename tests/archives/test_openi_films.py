@@ -1,9 +1,15 @@
 """OpenI as it was downloaded: the real reports with made-up films, and miniature archives."""
 
+import tempfile
+from collections import Counter
+from pathlib import Path
+
 import pytest
 from archived import called, dropped, openi_reports, openi_views, picture, tables
+from hypothesis import given, settings, strategies as st
 
-from medprobclip.archives.openi_films import films_in
+from medprobclip.archives.openi_films import films_in, read_openi
+from medprobclip.archives.options import OpenI
 from medprobclip.data.assets import fetch
 from medprobclip.data.openi import read_openi_reports, read_view_positions
 
@@ -143,3 +149,47 @@ def test_film_names(tmp_path):
         "CXR2_IM-0002-1001": f"{tmp_path}/2_IM-0002-1001.dcm",
         "CXR3_IM-0003": f"{tmp_path}/3_IM-0003.dcm.PNG",
     }
+
+
+IMAGES = [f"CXR{i}_IM-{i:04d}-{view}001" for i in (1, 2, 3) for view in (1, 2)]
+CELL = st.sampled_from(["Clear.", "", "XXXX", "Opacity; left, small.", " "])
+
+
+@settings(max_examples=25)
+@given(
+    reports=st.dictionaries(
+        st.integers(1, 9), st.tuples(CELL, CELL, st.lists(st.sampled_from(IMAGES), max_size=3)), min_size=1
+    ),
+    there=st.sets(st.sampled_from(IMAGES), min_size=1),
+    views=st.dictionaries(st.sampled_from(IMAGES), st.sampled_from(["PA", "LL", "", "nan"])),
+    frontal=st.booleans(),
+)
+def test_whatever_the_archive_holds(reports, there, views, frontal):
+    """Every film of a study is there and named by its report alone, every text is its report's."""
+    good = {i: ("Clear.", "Normal.", [f"CXR{i}_IM-{i:04d}-1001"]) for i in range(10, 40)}
+    reports, there = reports | good, there | {images[0] for *_, images in good.values()}
+    views = views | {images[0]: "PA" for *_, images in good.values()}
+    named = Counter(image for *_, images in reports.values() for image in images)
+    with tempfile.TemporaryDirectory() as temporary:
+        root = Path(temporary)
+        (root / "films").mkdir()
+        for image in there:
+            (root / "films" / f"{image}.png").touch()
+        options = OpenI(
+            out=root / "out", root=root / "films", frontal_only=frontal,
+            reports=openi_reports(root / "r.tgz", [(i, *report) for i, report in reports.items()]),
+            metadata=openi_views(root / "v.csv.gz", views),
+        )  # fmt: skip
+        studies, _ = read_openi(options)
+    assert {row.patient_id for row in studies.itertuples()} >= {str(i) for i in range(10, 40)}
+    for row in studies.itertuples():
+        findings, impression, images = reports[int(row.patient_id)]
+        films = [path.rsplit("/", 1)[1].removesuffix(".png") for path in row.image_paths]
+        assert films
+        assert set(films) <= set(images) & there
+        assert all(named[film] == 1 for film in films)
+        assert (row.findings, row.impression) == tuple(
+            " ".join(text.split()) if text.strip(" X") else "" for text in (findings, impression)
+        )
+        assert row.findings or row.impression
+        assert not frontal or set(row.view_names) == {"PA"}

@@ -102,6 +102,21 @@ def test_make_has_bytecode_written():
     assert result.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("target", ["run", "figures", "figures-full"])
+def test_make_hands_on_a_folder_of_tables(target, tmp_path):
+    """Seen from where it is called, with spaces in its name; without one, none."""
+    (tmp_path / "medprobclip").write_text('#!/bin/sh\nprintf "[%s]" "$@"\n')
+    (tmp_path / "medprobclip").chmod(0o755)
+
+    def made(*settings: str) -> str:
+        command = ["make", "-s", target, f"BIN={tmp_path}", "INSTALLED=", *settings]
+        return subprocess.run(command, cwd=ROOT, text=True, capture_output=True, check=True).stdout
+
+    assert "[--tables][../my own/tables]" in made("TABLES=../my own/tables", "PROFILE=laptop")
+    assert "[--profile][laptop]" in made("TABLES=x", "PROFILE=laptop")
+    assert "--tables" not in made()
+
+
 @pytest.fixture
 def schooled(tmp_path, monkeypatch):
     """`medprobclip encoder` without a school, and all that it writes in a temporary folder.

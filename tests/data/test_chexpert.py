@@ -10,7 +10,9 @@ from medprobclip.data.chexpert import (
     FINDINGS,
     coded,
     findings_of,
+    judged_findings,
     label_findings,
+    label_table,
     mapping_table,
     no_finding,
     other_findings,
@@ -152,12 +154,12 @@ def test_counts_of_the_real_collection(reports):
 
 def test_review_table_tells_codes_of_one_heading_apart():
     table = unmapped(
-        [("Opacity/ribs", "Opacity/lung"), ("Opacity/ribs", "normal"), ("Scoliosis",), ("Edema",)]
+        [("Opacity/ribs", "Opacity/lung"), ("Opacity/ribs", "normal"), ("Scoliosis",), ("Spine",)]
     )
     assert table.to_dict("records") == [
         {"heading": "Opacity", "unmapped": 2, "mapped": 1, "example": "Opacity/ribs"},
-        {"heading": "Edema", "unmapped": 1, "mapped": 0, "example": "Edema"},
         {"heading": "Scoliosis", "unmapped": 1, "mapped": 0, "example": "Scoliosis"},
+        {"heading": "Spine", "unmapped": 1, "mapped": 0, "example": "Spine"},
     ]
 
 
@@ -170,3 +172,32 @@ def test_headings_are_shown_with_their_words():
         "Cardiomegaly; Cardiac Shadow | Heart (enlarged or"
     )
     assert shown.loc["Pneumonia", "studies"] == 1
+
+
+LABELLED_CODES = [
+    ("Edema", "Pneumonia/uncertain"),
+    ("Edema/uncertain",),
+    ("normal",),
+    (),  # nobody coded it
+    ("Lung Opacity", "Edema/uncertain"),
+]
+
+
+def test_a_study_that_may_have_a_finding_is_neither_with_nor_without():
+    none = no_finding(judged_findings(LABELLED_CODES))
+    assert none.isna().tolist() == [False, True, False, False, False]
+    assert none.dropna().tolist() == [False, True, True, False]
+    assert other_findings(LABELLED_CODES).tolist() == [False] * 5
+    labels = judged_findings(LABELLED_CODES)
+    for missing in (None, np.nan, pd.NA):
+        assert no_finding(labels.astype(object).where(labels.notna(), missing)).equals(none)
+
+
+def test_labels_are_counted_as_present_uncertain_and_absent():
+    table = label_table(LABELLED_CODES).set_index("label")
+    assert table["finding"].tolist() == list(FINDINGS)
+    assert table.loc["Edema"].tolist() == ["Edema", 1, 2, 1]
+    assert table.loc["Pneumonia"].tolist() == ["Pneumonia", 0, 1, 3]
+    assert table.loc["Lung Opacity"].tolist() == ["Airspace Opacity", 1, 0, 3]
+    assert table.loc["Fracture"].tolist() == ["Fracture", 0, 0, 4]
+    assert label_table([])["absent"].tolist() == [0] * 13

@@ -8,12 +8,16 @@ import pytest
 import torch
 from torch.nn.functional import normalize
 
+from medprobclip.data.labels import LABELS
 from medprobclip.data.lookalikes import (
     CODED,
+    IMPRESSIONS,
+    LABELLED,
     LONGEST,
     NEAR,
     NEARLY,
     WORDED,
+    alike_sizes,
     choose_lookalikes,
     near_identical_sizes,
     report_texts,
@@ -103,8 +107,7 @@ def test_every_study_needs_a_pa_view_its_own_patient_and_one_code():
     patients = studies.assign(patient_id=["a", "b", "a"])
     codes = studies.assign(codes=[("Spondylosis",), (), ("Spondylosis", "Emphysema")])
     for unfit in (lateral, patients, codes):
-        with pytest.raises(ValueError, match="of 3 studies"):
-            choose_lookalikes(unfit)
+        assert choose_lookalikes(unfit) == []
 
 
 def test_masked_sentences_are_passed_over_and_long_ones_end_at_a_word():
@@ -114,6 +117,59 @@ def test_masked_sentences_are_passed_over_and_long_ones_end_at_a_word():
     assert len(quote) <= LONGEST
     assert quote.endswith(" …")
     assert long.startswith(quote.removesuffix("…"))
+
+
+def labelled() -> pd.DataFrame:
+    """Four studies with a large heart and three that may have an effusion, films taken AP."""
+    rows = [("Cardiomegaly", text, "") for text in LARGE]
+    rows += [("Pleural Effusion/uncertain", "Perhaps an effusion.", "") for _ in range(3)]
+    studies = table(rows).assign(view_names=[("LL", "AP Supine")] * len(rows), subject_id=list("abcdefg"))
+    labels = {name: [""] * len(rows) for name in LABELS}
+    labels["Cardiomegaly"], labels["Pleural Effusion"] = ["1.0"] * 4 + [""] * 3, ["0"] * 4 + ["-1"] * 3
+    return studies.assign(**labels)
+
+
+def test_labels_are_codes_of_another_kind_and_frontal_films_have_many_names():
+    studies = labelled()
+    assert alike_sizes(studies)[LABELLED].tolist() == [4, 4, 4, 4, 3, 3, 3]
+    assert CODED not in alike_sizes(studies)
+    (group,) = choose_lookalikes(studies)  # what a label is uncertain of is not shown
+    assert (group.title, group.coding, group.coder, group.shared) == (LABELLED, "Cardiomegaly", "label", 4)
+    assert group.images == tuple(Path(f"{i}_pa.png") for i in range(3))
+    assert group.quotes == tuple(LARGE[:3])
+    others = studies.assign(codes=[("Cardiomegaly",)] * 7)  # not what the labels say: somebody's own codes
+    assert CODED in alike_sizes(others)
+
+
+def test_uncoded_studies_are_alike_by_words_alone():
+    studies = known().drop(columns="codes").assign(view_names=[("", "")] * 15)
+    assert list(alike_sizes(studies)) == [IMPRESSIONS, WORDED, NEARLY]
+    groups = choose_lookalikes(studies)
+    assert [(g.title, g.coding, g.coder, g.shared, g.whose) for g in groups] == [
+        (WORDED, "", "", 4, "studies"),
+        (NEARLY, "", "", 3, "studies"),
+    ]
+    assert [g.rows for g in groups] == [(0, 1, 2), (7, 8, 9)]
+    named = studies.assign(patient_id=[str(i) for i in range(15)])
+    assert {g.whose for g in choose_lookalikes(named)} == {"patients"}
+
+
+def test_withheld_sentences_leave_the_choice_and_the_numbers():
+    studies = known().assign(study_id=[*(f"S{i}" for i in range(14)), "1.2.840"])
+    groups, withheld = choose_lookalikes(studies), choose_lookalikes(studies, show_text=False)
+    assert [g.rows for g in withheld] == [g.rows for g in groups]
+    assert all(not g.quotes for g in withheld)
+    assert withheld[0].captions[0] == "S0: 9 words"  # six of the findings, three of the impression
+    features = tfidf(report_texts(studies)).features
+    cosine = (features[7] @ features[8].T).toarray().item()
+    assert withheld[2].captions[1] == f"S8: {len(LOW[1].split()) + 2} words, cosine {cosine:.2f}"
+    assert groups[0].captions[0] == "“The lungs are clear.”"
+
+
+def test_a_section_without_text_is_like_none():
+    studies = table([("normal", "", "Clear."), ("normal", "", "clear. "), ("normal", "___", "")])
+    assert alike_sizes(studies)[WORDED].tolist() == [1, 1, 1]
+    assert alike_sizes(studies)[IMPRESSIONS].tolist() == [2, 2, 1]
 
 
 @pytest.mark.parametrize("sparse", [True, False])

@@ -6,6 +6,7 @@ import pandas as pd
 import pytest
 from sources import ROOT
 
+from medprobclip.data.disjoint import check_disjoint
 from medprobclip.data.notices import SHOWN
 from medprobclip.data.patients import owners
 from medprobclip.data.privacy import (
@@ -22,7 +23,6 @@ from medprobclip.data.privacy import (
 from medprobclip.data.studies import (
     COLUMNS,
     StudyTableError,
-    check_disjoint,
     read_studies,
     write_bad_rows,
 )

@@ -6,11 +6,11 @@ import re
 
 import pytest
 
+from medprobclip.data.disjoint import check_disjoint
 from medprobclip.data.patients import incomparable
 from medprobclip.data.studies import (
     BadRow,
     StudyTableError,
-    check_disjoint,
     read_studies,
     write_bad_rows,
 )

@@ -196,3 +196,59 @@ def test_no_loop_runs_over_the_draws():
     (known, _), (scores, labels) = make_studies(342, seed=0), make_studies(684, seed=1)
     times = np.random.default_rng(2).integers(0, 3, (2000, 684))
     assert lines_run(lambda: auroc_draws(known, scores, labels, times), zeroshot) < 2000
+
+
+# -- uncertain labels
+
+
+def judged(**columns) -> pd.DataFrame:
+    """Labels of five studies; None is uncertain, and what is not named absent."""
+    absent = dict.fromkeys(FINDINGS, [False] * 5)
+    return pd.DataFrame(absent | {name.replace("_", " "): of for name, of in columns.items()}).astype(
+        "boolean"
+    )
+
+
+def by_hand() -> tuple[pd.DataFrame, pd.DataFrame]:
+    """Scores and labels: study 1 may have edema, study 4 may have pneumonia and has a fracture."""
+    labels = judged(
+        Edema=[True, None, False, False, True],
+        Pneumonia=[False, False, False, False, None],
+        Fracture=[False, False, False, False, True],
+    )
+    scores = pd.DataFrame(0.0, index=range(5), columns=list(FINDINGS))
+    return scores.assign(Edema=[0.9, 5.0, 0.1, 0.6, 0.3], Fracture=[0.0, 9.0, 0.0, 0.0, 1.0]), labels
+
+
+def test_uncertain_labels_are_left_out_of_what_they_say():
+    scores, labels = by_hand()
+    rows = zero_shot_table(scores, labels, scores, labels).set_index("finding")
+    edema = rows.loc["Edema"]  # positive 0.9 and 0.3, negative 0.1 and 0.6: three pairs of four
+    assert (edema["positives"], edema["negatives"], edema["auroc"]) == (2, 2, 0.75)
+    assert edema["threshold"] == pytest.approx(0.2)  # between 0.1 and 0.3
+    assert edema["balanced_accuracy"] == 0.75
+    assert (rows.loc["Fracture", "positives"], rows.loc["Fracture", "negatives"]) == (1, 4)
+    assert rows.loc["Fracture", "auroc"] == 0.75  # study 1 scores 9, and is judged in this finding
+    assert (rows.loc["Pneumonia", "positives"], rows.loc["Pneumonia", "negatives"]) == (0, 4)
+    assert np.isnan(rows.loc["Pneumonia", "auroc"])
+    assert (rows.loc[NONE, "positives"], rows.loc[NONE, "negatives"]) == (2, 2)  # study 1 is not judged
+    assert rows.loc["Mean", "auroc"] == 0.75
+
+
+def test_draws_leave_uncertain_labels_out_however_often_they_are_drawn():
+    scores, labels = by_hand()
+    times = np.array([[1, 1, 1, 1, 1], [1, 7, 1, 0, 0], [0, 3, 1, 1, 2], [0, 5, 1, 1, 0]])
+    draws = auroc_draws(scores, scores, labels, times)
+    np.testing.assert_allclose(draws["Edema"], [0.75, 1.0, 0.5, np.nan])
+    assert "Pneumonia" not in draws
+    assert np.isnan(draws["Mean"]).tolist() == [False, False, False, True]  # the last has no positive at all
+
+
+@pytest.mark.parametrize("missing", [None, np.nan, pd.NA])
+def test_no_kind_of_missing_label_passes_for_a_positive(missing):
+    scores, labels = by_hand()
+    loose = labels.astype(object).where(labels.notna(), missing)
+    table, same = (zero_shot_table(scores, each, scores, each) for each in (labels, loose))
+    pd.testing.assert_frame_equal(table, same)
+    times = np.ones((1, 5), dtype=int)
+    assert auroc_draws(scores, scores, loose, times) == auroc_draws(scores, scores, labels, times)

@@ -13,6 +13,7 @@ from medprobclip.paper import course
 from medprobclip.paper.figures.catalogue import FIGURES
 from medprobclip.paper.findings.readme import FOUND
 from medprobclip.paper.pages import CHAPTERS, COURSE, MAP, README, SLIDES, pages, write_handout
+from medprobclip.workbench.corpus import Corpus
 from medprobclip.workbench.workspace import NotebookParameters
 
 STEMS = [path.stem for path in sorted((ROOT / "notebooks").glob("*.ipynb"))]
@@ -102,6 +103,12 @@ def test_the_page_to_hand_out_has_the_published_pictures_and_the_glossary(tmp_pa
     )
     opening = new_markdown_cell("# 04 · Hubs\n\n![many](../figures/hubs.png) A [hub](glossary.md#hub).")
     nbformat.write(new_notebook(cells=[opening]), workspace.notebooks / "04_hubs.ipynb")
-    page = BeautifulSoup(write_handout(workspace).read_text(encoding="utf-8"), "html.parser")
+    demos = Corpus(*[tmp_path / "test.csv"] * 4, coding="experts", simulated=tmp_path)
+    page = BeautifulSoup(write_handout(workspace, demos).read_text(encoding="utf-8"), "html.parser")
+    assert "Reports are OpenI's" in page.header.text
     assert page.main.img["src"].startswith("data:image/png")
     assert page.find(id=page.main.a["href"].removeprefix("#")).text == "Hub"
+    own = write_handout(workspace, Corpus(*[tmp_path / "test.csv"] * 4, coding=None, shows_text=False))
+    head = BeautifulSoup(own.read_text(encoding="utf-8"), "html.parser").header.text
+    assert "radiographs and ids, no text of reports: give it to those only" in head
+    assert "OpenI" not in head

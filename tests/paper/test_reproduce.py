@@ -8,7 +8,9 @@ import nbformat
 import pandas as pd
 import pytest
 from bs4 import BeautifulSoup
+from in_process import InProcess
 from lab import CHROMIUM, looks_at, move_everything
+from PIL import Image
 
 import medprobclip.paper.reproduce
 from medprobclip.commands import figures as command
@@ -16,12 +18,13 @@ from medprobclip.paper.figures import catalogue as figures
 from medprobclip.paper.figures.gallery import gallery
 from medprobclip.paper.findings.readme import BEGIN, END, FOUND, what_was_found
 from medprobclip.paper.pages import CHAPTERS, MAP, SLIDES, pages
-from medprobclip.paper.reproduce import reproduce
+from medprobclip.paper.reproduce import reproduce, trainable
 from medprobclip.paper.tables.experiments import DEGRADED_SHARE, METHODS, comparison, group_of
 from medprobclip.training.calibrating import load_calibration
 from medprobclip.training.claims import is_finished
 from medprobclip.training.profiles import get_profile
 from medprobclip.workbench.checks import RIGHT
+from medprobclip.workbench.corpus import Corpus
 from medprobclip.workbench.workspace import ROOT, NotebookParameters
 
 FOLDED = re.compile(r"<details>.*?```python\n(.*?)```", re.DOTALL)
@@ -54,7 +57,13 @@ def workspace(tmp_path_factory):
     for name, parts in {"README.md": (FOUND, CHAPTERS), "notebooks/README.md": (MAP, SLIDES)}.items():
         marks = "".join(f"{BEGIN.format(part)}\n{END.format(part)}\n" for part in parts)
         (root / name).write_text(f"before\n{marks}after\n", encoding="utf-8")
-    return reproduce(NotebookParameters("smoke", root=str(root), publish=True))
+    # Kernels take their time to start: those of which nothing else looks at a kernel run in this process.
+    runner = InProcess(root / "ipython", kernel=("00", "01", "03", "06"), dpi=None)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr("papermill.execute_notebook", runner)
+        found = reproduce(NotebookParameters("smoke", root=str(root), publish=True))
+    assert runner.red == []
+    return found
 
 
 def test_every_notebook_ran_and_shows_a_picture(workspace):
@@ -124,7 +133,7 @@ def test_a_model_is_asked_in_a_browser(workspace, tmp_path):
     assert source.count('profile = \\"demo\\"') == 1
     asked = workspace.root / "notebooks" / other
     asked.write_text(source.replace('profile = \\"demo\\"', 'profile = \\"smoke\\"'), encoding="utf-8")
-    film = next((workspace.corpus() / "images").glob("*_lateral.png"))
+    film = next((workspace.corpus().simulated / "images").glob("*_lateral.png"))
     looks = looks_at(tmp_path, "06")
     try:
         kinds = move_everything(workspace.root, other, tmp_path / "scratch", looks, "effusion", film)
@@ -166,6 +175,25 @@ def test_a_second_call_trains_nothing(workspace, monkeypatch):
     monkeypatch.setattr(medprobclip.paper.reproduce, "run_notebooks", lambda parameters, only: workspace)
     monkeypatch.setattr("medprobclip.training.runs.train", lambda *_, **__: pytest.fail("trained again"))
     reproduce(NotebookParameters("smoke", root=str(workspace.root)))
+
+
+def test_methods_that_need_a_coding_step_aside_where_there_is_none(tmp_path, capsys):
+    """Of the training table: whether others are coded is no help."""
+    runs = comparison(get_profile("smoke"), full=True)
+    for name, codes in (("coded", "normal"), ("not", "")):
+        studies = {"study_id": ["1"], "image_paths": ["1.png"], "view_names": "", "codes": codes}
+        Image.new("L", (8, 8)).save(tmp_path / "1.png")
+        pd.DataFrame(studies | {"findings": "Clear.", "impression": ""}).to_csv(tmp_path / f"{name}.csv")
+    coded, other = (
+        Corpus(tmp_path / f"{name}.csv", *[tmp_path / "coded.csv"] * 3, coding="experts")
+        for name in ("coded", "not")
+    )
+    assert trainable(runs, coded) == runs
+    assert capsys.readouterr().out == ""
+    kept = trainable(runs, other)
+    left_out = [run.folder.as_posix() for run in runs if run not in kept]
+    assert left_out == ["medprobclip-coded", "seed-43/medprobclip-coded", "seed-44/medprobclip-coded"]
+    assert capsys.readouterr().out.count("MedProbCLIP-coded steps aside: it needs a coding") == 1
 
 
 def test_only_the_demo_publishes(monkeypatch):

@@ -16,6 +16,7 @@ HOMES = {
     "NotReadyError": "training.preflight",
     "LockedError": "support.locks",
     "GalleryError": "retriever.gallery",
+    "NoNotebookError": "workbench.headless",
 }
 
 

@@ -7,7 +7,8 @@ import pandas as pd
 import pytest
 from hypothesis import given, settings, strategies as st
 
-from medprobclip.data.studies import StudyTableError, check_disjoint, write_studies
+from medprobclip.data.disjoint import check_disjoint
+from medprobclip.data.studies import StudyTableError, write_studies
 from medprobclip.training.calibration_share import (
     drawn_for_calibration,
     part_problems,

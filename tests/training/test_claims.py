@@ -50,6 +50,17 @@ def test_another_value_of_the_new_setting_is_refused(folder, name):
         claim(folder, other.settings())
 
 
+def test_a_vocabulary_without_rare_words_serves_where_text_may_be_shown_not_the_other_way_round(folder):
+    settings = json.loads(json.dumps(get_profile("demo").settings()))
+    strict = settings | {"vocabulary": {"least_patients": 5}}
+    with pytest.raises(TrainingError, match="vocabulary: null -> "):
+        claim(folder, strict)
+    (folder / "settings.json").write_text(json.dumps(strict))
+    assert claim(folder, settings) == strict
+    with pytest.raises(TrainingError, match="vocabulary.* 5.* -> .* 6"):
+        claim(folder, settings | {"vocabulary": {"least_patients": 6}})
+
+
 def test_what_a_run_says_is_never_replaced():
     profile = get_profile("demo", "clip")
     settings = profile.settings()

@@ -127,16 +127,6 @@ def test_a_folder_in_which_another_trains_is_refused(tables, tiny_profile, tmp_p
         train_run(tables["training"], tables["validation"], tmp_path / "out", tiny_profile)
 
 
-def test_a_launcher_of_several_processes_is_refused_at_once(tables, tiny_profile, tmp_path, monkeypatch):
-    monkeypatch.setenv("WORLD_SIZE", "2")
-    for begin in (
-        lambda: preflight(tables, tiny_profile, tmp_path / "out"),
-        lambda: train_run(tables["training"], tables["validation"], tmp_path / "out", tiny_profile),
-    ):
-        with pytest.raises(TrainingError, match="one process.*torchrun"):
-            begin()
-
-
 def test_a_folder_that_cannot_be_one_is_refused(tables, tiny_profile, tmp_path):
     (tmp_path / "file").touch()
     with pytest.raises(NotReadyError, match="file.*no folder to write into"):

@@ -80,7 +80,7 @@ def test_headless_default_is_the_notebooks_default():
 
 
 def test_unknown_profile_is_refused_with_the_names():
-    with pytest.raises(ValueError, match="smoke, demo, paper"):
+    with pytest.raises(ValueError, match="smoke, demo, laptop, paper"):
         get_profile("large")
 
 

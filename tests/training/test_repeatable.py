@@ -8,9 +8,11 @@ from dataclasses import replace
 import pytest
 import torch
 
+from medprobclip.settings import EncoderConfig, TrainingConfig
 from medprobclip.training import runs
+from medprobclip.training.profiles import Profile
 
-# The settings of `tiny_profile`, one epoch with two threads.
+# The settings of `tiny_profile`, one epoch with two threads, as in the test below.
 TRAIN = """
 import sys
 from medprobclip.settings import EncoderConfig, TrainingConfig
@@ -25,23 +27,33 @@ train_run(*sys.argv[1:], Profile("tiny", encoders, training))
 """
 
 
-def test_checkpoints_are_equal_byte_by_byte(study_tables, tmp_path):
-    """In a process with one thread and in one with three, which differ if they are left to themselves."""
-    checkpoints = []
-    for threads in ("1", "3"):
-        environment = {
-            "OMP_NUM_THREADS": threads,
-            "OMP_WAIT_POLICY": "passive",  # threads that wait take no core from other tests
-            "MEDPROBCLIP_IMAGES": str(tmp_path / f"images-{threads}"),
-        }
-        out = tmp_path / threads
-        subprocess.run(
-            [sys.executable, "-c", TRAIN, study_tables["train"], study_tables["validate"], out],
-            env=os.environ | environment, check=True, capture_output=True,
-        )  # fmt: skip
-        checkpoints.append((out / "checkpoint" / "model.safetensors").read_bytes())
-    assert len(checkpoints[0]) > 10_000
-    assert checkpoints[0] == checkpoints[1]
+def test_checkpoints_are_equal_byte_by_byte(study_tables, tmp_path, monkeypatch):
+    """Here with one thread, and in a process with three: they differ if they are left to themselves."""
+    encoders = EncoderConfig(
+        "tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=32, vocab_size=100
+    )
+    once = Profile("tiny", encoders, TrainingConfig(epochs=1, batch_size=8, learning_rate=3e-3, threads=2))
+    tables, threads = (study_tables["train"], study_tables["validate"]), torch.get_num_threads()
+    monkeypatch.setenv("MEDPROBCLIP_IMAGES", str(tmp_path / "images-here"))
+    try:
+        torch.set_num_threads(1)
+        runs.train_run(*tables, tmp_path / "here", once)
+    finally:
+        torch.set_num_threads(threads)
+    environment = {
+        "OMP_NUM_THREADS": "3",
+        "OMP_WAIT_POLICY": "passive",  # threads that wait take no core from other tests
+        "MEDPROBCLIP_IMAGES": str(tmp_path / "images-there"),
+    }
+    subprocess.run(
+        [sys.executable, "-c", TRAIN, *tables, tmp_path / "there"],
+        env=os.environ | environment, check=True, capture_output=True,
+    )  # fmt: skip
+    here, there = (
+        (tmp_path / place / "checkpoint" / "model.safetensors").read_bytes() for place in ("here", "there")
+    )
+    assert len(here) > 10_000
+    assert here == there
 
 
 @pytest.fixture
@@ -58,7 +70,7 @@ def counted(monkeypatch):
         monkeypatch.setattr(runs, name, counting)
 
     count("train", runs.train)
-    count("embed", runs.embed)
+    count("embed_together", runs.embed_together)
     before = torch.get_num_threads()
     yield seen
     torch.set_num_threads(before)
@@ -74,4 +86,4 @@ def test_training_and_embedding_take_the_threads_of_the_run(
     assert torch.get_num_threads() == 2
     runs.embed_run(tmp_path, study_tables["test"])
     assert torch.get_num_threads() == 2
-    assert counted == [("train", threads or 2), ("embed", threads or 2)]
+    assert counted == [("train", threads or 2), ("embed_together", threads or 2)]

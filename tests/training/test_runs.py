@@ -13,7 +13,8 @@ from PIL import Image
 
 import medprobclip.training.runs
 from medprobclip.data.augment import normalise
-from medprobclip.data.studies import StudyTableError, check_disjoint, read_studies, write_studies
+from medprobclip.data.disjoint import check_disjoint
+from medprobclip.data.studies import StudyTableError, read_studies, write_studies
 from medprobclip.evaluation.retrieval import (
     expected_map_at_r,
     expected_recall_at,
@@ -109,7 +110,9 @@ def test_tables_that_share_a_study_or_patient_are_refused(study_tables, tiny_pro
 
 def test_the_test_set_is_scored_once(run, study_tables, monkeypatch):
     table, embeddings = evaluate_run(run, study_tables["test"])
-    monkeypatch.setattr(medprobclip.training.runs, "embed", lambda *_, **__: pytest.fail("scored again"))
+    monkeypatch.setattr(
+        medprobclip.training.runs, "embed_together", lambda *_, **__: pytest.fail("scored again")
+    )
     again, stored = evaluate_run(run, study_tables["test"])
     pd.testing.assert_frame_equal(table, again, check_dtype=False)
     assert stored.study_ids == embeddings.study_ids == read_studies(study_tables["test"])["study_id"].tolist()

@@ -8,8 +8,8 @@ from tiny import RESNET, build
 
 from medprobclip.data.dataset import StudyDataset, Texts
 from medprobclip.settings import AugmentationConfig
-from medprobclip.training.loop import encode_texts
 from medprobclip.training.runs import train_run
+from medprobclip.training.steps import encode_texts
 
 
 def made_texts(lengths: list[int]) -> Texts:
@@ -45,7 +45,7 @@ def test_short_texts_are_not_padded_to_the_longest(monkeypatch):
 
 def test_training_asks_for_the_profiles_sentences(study_tables, tiny_profile, tmp_path, monkeypatch):
     asked, batches = [], StudyDataset.batches
-    monkeypatch.setattr(StudyDataset, "batches", lambda *a: asked.append(a[-1]) or batches(*a))
+    monkeypatch.setattr(StudyDataset, "batches", lambda *a: asked.append(a[-2]) or batches(*a))
     how = AugmentationConfig(sentence_drop=0.5, sentence_shuffle=True)
     once = replace(tiny_profile.training, epochs=1)
     profile = replace(tiny_profile, training=once, augmentation=how)

@@ -15,9 +15,11 @@ from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.evaluation.retrieval import CUTOFFS
 from medprobclip.settings import OBJECTIVES, AugmentationConfig, ObjectiveConfig
 from medprobclip.similarity import SCORES
-from medprobclip.training import loop
-from medprobclip.training.loop import TrainingError, answers, read_history, validate
+from medprobclip.training import loop, state, steps
+from medprobclip.training.loop import TrainingError, validate
 from medprobclip.training.runs import evaluate_run, file_hash, load_run, open_table, train_run
+from medprobclip.training.state import read_history
+from medprobclip.training.steps import answers
 
 
 @pytest.fixture(scope="module")
@@ -70,7 +72,7 @@ def test_validation_numbers_are_counted_from_the_embeddings_of_the_model(monkeyp
     embeddings = {
         (model, dataset): SimpleNamespace(scores={model: scores}.get, matches=lambda: np.eye(40) > 0)
     }
-    monkeypatch.setattr(loop, "embed", lambda *args: embeddings[args])
+    monkeypatch.setattr(loop, "embed_together", lambda model, dataset, team: embeddings[model, dataset])
     ranks = {
         direction: [1 + sum(value > row[i] for value in row) for i, row in enumerate(s)]
         for direction, s in {"i2t": scores, "t2i": scores.T}.items()
@@ -120,14 +122,14 @@ def test_one_word_switches_the_objective(study_tables, tiny_profile, tmp_path, n
 
 def test_only_what_the_objective_uses_is_encoded(study_tables, tiny_profile, tmp_path, monkeypatch):
     seen = []
-    encode = loop.encode_views
+    encode = steps.encode_views
 
     def look(model, batch, pixels, targets, sections, spoilt):
         views = encode(model, batch, pixels, targets, sections, spoilt)
         seen.append((len(pixels), len(views.images), len(views.reports), views.spoilt is not None))
         return views
 
-    monkeypatch.setattr(loop, "encode_views", look)
+    monkeypatch.setattr(steps, "encode_views", look)
     for name, expected in {
         "clip": (1, 1, 1, False),
         "medprobclip": (2, 2, 2, False),
@@ -226,14 +228,14 @@ def test_a_stop_while_the_last_state_is_put_in_place_loses_nothing(
     study_tables, tiny_profile, tmp_path, monkeypatch
 ):
     """The state stands, history.csv does not yet: the run counts as finished all the same."""
-    write = loop.write_history
+    write = state.write_history
 
     def stop_at_the_last(out, history):
         if len(history) == 3:
             raise Interrupted
         write(out, history)
 
-    monkeypatch.setattr(loop, "write_history", stop_at_the_last)
+    monkeypatch.setattr(state, "write_history", stop_at_the_last)
     with pytest.raises(Interrupted):
         train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
     monkeypatch.setattr(loop.EpochLoop, "run", lambda *_: pytest.fail("trained again"))
@@ -242,7 +244,7 @@ def test_a_stop_while_the_last_state_is_put_in_place_loses_nothing(
 
 def test_a_first_epoch_guards_its_settings(study_tables, tiny_profile, tmp_path, monkeypatch):
     """Stopped right after the first state was saved: other settings must not resume from it."""
-    monkeypatch.setattr(loop, "write_history", lambda out, history: 1 / (1 - len(history)))
+    monkeypatch.setattr(state, "write_history", lambda out, history: 1 / (1 - len(history)))
     with pytest.raises(ZeroDivisionError):
         train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
     other = replace(tiny_profile, training=replace(tiny_profile.training, learning_rate=1e-4))
@@ -252,7 +254,7 @@ def test_a_first_epoch_guards_its_settings(study_tables, tiny_profile, tmp_path,
 
 def test_a_loss_that_is_not_finite_stops_training(study_tables, tiny_profile, tmp_path, monkeypatch):
     monkeypatch.setattr(
-        loop, "objective_terms",
+        steps, "objective_terms",
         lambda views, similarity, config: {"loss": views.images[0].mean.sum() * torch.nan},
     )  # fmt: skip
     with pytest.raises(TrainingError, match=r"epoch 1/3, step 1: not finite.*lower learning_rate"):

@@ -11,10 +11,10 @@ from safetensors.torch import load_file
 
 from medprobclip.settings import OBJECTIVES, AugmentationConfig
 from medprobclip.support.precision import has_bfloat16
-from medprobclip.training import loop, runs
-from medprobclip.training.loop import read_history
+from medprobclip.training import runs, steps
 from medprobclip.training.profiles import get_profile
 from medprobclip.training.runs import embed_run, load_run, load_strangeness, train_run
+from medprobclip.training.state import read_history
 
 
 class Interrupted(Exception):
@@ -39,13 +39,13 @@ def tables(study_tables):
 @pytest.fixture
 def where(monkeypatch):
     """The devices of the pixels that were trained on."""
-    seen, step = set(), loop.encode_views
+    seen, step = set(), steps.encode_views
 
     def look(model, batch, pixels, *arguments):
         seen.add((pixels.device.type, model.device.type))
         return step(model, batch, pixels, *arguments)
 
-    monkeypatch.setattr(loop, "encode_views", look)
+    monkeypatch.setattr(steps, "encode_views", look)
     return seen
 
 
@@ -162,13 +162,13 @@ def test_a_checkpoint_opens_on_the_cpu(device, tables, tiny_profile, tmp_path):
 def test_a_table_is_embedded_on_the_device(device, tables, study_tables, tiny_profile, tmp_path, monkeypatch):
     """Test and calibration studies, too: hours on a CPU with large encoders."""
     train_run(*tables, tmp_path, after(tiny_profile, 1))
-    seen, embed = [], runs.embed
+    seen, embed = [], runs.embed_together
 
     def look(model, *arguments, **settings):
         seen.append(model.device.type)
         return embed(model, *arguments, **settings)
 
-    monkeypatch.setattr(runs, "embed", look)
+    monkeypatch.setattr(runs, "embed_together", look)
     embeddings, _, _ = embed_run(tmp_path, study_tables["test"])
     assert seen == [device.type]
     assert embeddings.image.mean.device.type == embeddings.report_strangeness.device.type == "cpu"

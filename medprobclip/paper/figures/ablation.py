@@ -19,6 +19,7 @@ def ablation(table: pd.DataFrame, labels: dict[str, str]) -> Figure:
         "mAP@R": "mAP@R, %,\ncoded alike",
         "AURC": "AURC at R@10,\nless is better",
     }
+    titles = {metric: title for metric, title in titles.items() if metric in set(table["metric"])}
     figure, axes = plt.subplots(
         1, len(titles), figsize=(9.6, 0.42 * len(labels) + 1.9), layout="constrained", sharey=True
     )

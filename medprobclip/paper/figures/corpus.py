@@ -9,7 +9,7 @@ import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 from matplotlib.axes import Axes
-from matplotlib.figure import Figure
+from matplotlib.figure import Figure, SubFigure
 from matplotlib.ticker import LogLocator
 
 from medprobclip.data.lookalikes import Lookalikes
@@ -64,38 +64,56 @@ def rendered_truth(
     return figure
 
 
-def figure_1(groups: Sequence[Lookalikes], pictures: np.ndarray, tables: dict[str, pd.DataFrame]) -> Figure:
+def figure_1(
+    groups: Sequence[Lookalikes], pictures: Sequence[Sequence[np.ndarray]], tables: dict[str, pd.DataFrame]
+) -> Figure:
     """Studies that say the same, a row a group, beside the share of studies that have such doubles.
 
     pictures uint8 `[groups, n, S, S]`; up to four tables `size, studies`, ascending, by name. A group
-    whose title is the name of a table has the colour of its curve.
+    whose title is the name of a table has the colour of its curve. Without groups there are curves only.
     """
     plots.use_style()
+    colours = dict(zip(tables, (plots.REPORT, plots.ACCENT, plots.IMAGE, plots.VIOLET), strict=False))
+    if not groups:
+        figure = plt.figure(figsize=(5, 4.9), layout="constrained")
+        _curves(figure, "How many studies say the same", tables, colours)
+        return figure
     figure = plt.figure(figsize=(11, 0.7 + 2.1 * max(len(groups), 2)), layout="constrained")
     figure.get_layout_engine().set(h_pad=0.06)
     left, right = figure.subfigures(1, 2, width_ratios=(2.0, 1), wspace=0.03)
-    colours = dict(zip(tables, (plots.REPORT, plots.ACCENT, plots.IMAGE, plots.VIOLET), strict=False))
-    left.suptitle("a   Different patients, the same content", x=0.01, ha="left", fontsize=12, weight="bold")
-    n = pictures.shape[1]
+    title = f"a   Different {groups[0].whose}, the same content"
+    left.suptitle(title, x=0.01, ha="left", fontsize=12, weight="bold")
+    n = len(pictures[0])
     axes = left.subplots(len(groups), 1 + n, squeeze=False, width_ratios=(1.3, *[1] * n))
     for (heading, *cells), group, images in zip(axes, groups, pictures, strict=True):
         _heading(heading, group, colours.get(group.title, plots.INK))
-        for ax, image, quote in zip(cells, images, group.quotes, strict=True):
+        for ax, image, caption in zip(cells, images, group.captions, strict=True):
             plots.radiograph(ax, image)
-            ax.set_xlabel(textwrap.fill(f"“{quote}”", 22), fontsize=9, style="italic", color=plots.INK)
-    right.suptitle("b   How many studies say the same", x=0.02, ha="left", fontsize=12, weight="bold")
-    key, ax = right.subplots(2, 1, height_ratios=(1, 3))
+            if len(groups) == 1:  # the row has room for two
+                ax.set_anchor("N")
+            style = "italic" if group.quotes else "normal"
+            ax.set_xlabel(textwrap.fill(caption, 22), fontsize=9, style=style, color=plots.INK)
+    _curves(right, "b   How many studies say the same", tables, colours)
+    return figure
+
+
+def _curves(
+    figure: Figure | SubFigure, title: str, tables: dict[str, pd.DataFrame], colours: dict[str, str]
+) -> None:
+    """The key, and below it the share of studies that have so many doubles."""
+    figure.suptitle(title, x=0.02, ha="left", fontsize=12, weight="bold")
+    key, ax = figure.subplots(2, 1, height_ratios=(1, 3))
     _key(key, tables, colours)
     for name, table in tables.items():
         plots.share_counts(ax, table["size"].to_numpy(), table["studies"].to_numpy(), name, colours[name])
     ax.xaxis.set_major_locator(LogLocator())  # 1, 10, 100: more have no room
-    return figure
 
 
 def _heading(ax: Axes, group: Lookalikes, colour: str) -> None:
     """What the studies of a row have in common: how they are alike, how many there are, their code."""
     ax.set_axis_off()
-    lines = f"{textwrap.fill(group.counted, 28)}\n\n{textwrap.fill(f'expert code: {group.coding}', 28)}"
+    code = f"\n\n{textwrap.fill(f'{group.coder}: {group.coding}', 28)}" if group.coding else ""
+    lines = textwrap.fill(group.counted, 28) + code
     bold = {"fontweight": "bold", "color": colour}
     for text, below, look in (
         (group.title, 0, {"fontsize": 11, **bold}),

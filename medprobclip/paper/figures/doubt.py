@@ -14,6 +14,7 @@ from matplotlib.colors import CenteredNorm
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, MultipleLocator
 
+from medprobclip.data.privacy import WITHHELD
 from medprobclip.paper.figures import plots
 from medprobclip.paper.figures.methods import METHOD_COLOURS, methods_of
 from medprobclip.paper.tables.variance_knowledge import PROPERTIES, SIDES
@@ -50,8 +51,9 @@ def what_variance_knows(table: pd.DataFrame) -> Figure:
                     _correlation(ax, row, place + offsets[method], METHOD_COLOURS[method])
         counts = rows.groupby("property")["n"].max()
         plots.lines_of_text(ax, [f"{PROPERTIES[p]}  ({counts[p]})" for p in shown], apart=True)
-        ax.xaxis.set_major_locator(MultipleLocator(0.5))
         ax.set_title(f"Total variance of {name}")
+    low, high = axes[1].get_xlim()
+    axes[1].xaxis.set_major_locator(MultipleLocator(0.5 if high - low > 1 else 0.2))  # the axis is shared
     axes[1].set_xlabel("Spearman’s ρ with the total variance")
     entries = [plots.entry(label, marker="o", color=METHOD_COLOURS[m]) for m, label in methods.items()]
     plain = {"marker": "o", "color": plots.INK, "mfc": "white"}
@@ -75,7 +77,8 @@ def _correlation(ax: Axes, row: pd.Series, y: float, colour: str) -> None:
 def surest_and_least_sure(cards: pd.DataFrame, pictures: np.ndarray) -> Figure:
     """The surest radiographs and the least sure, and below them the surest and the least sure reports.
 
-    The table and pictures uint8 `[2n, S, S]` of `tables.cards.extremes`; texts are shortened.
+    The table and pictures uint8 `[2n, S, S]` of `tables.cards.extremes`; texts are shortened. Without codes
+    neither they nor who shares them are told.
     """
     plots.use_style()
     n = len(pictures) // 2
@@ -91,7 +94,8 @@ def surest_and_least_sure(cards: pd.DataFrame, pictures: np.ndarray) -> Figure:
                 if side == "image":
                     plots.radiograph(ax, pictures[row["picture"]]).set_anchor("N")
                     _title(ax, _headline(row))
-                    ax.set_xlabel(_lines(_apart(row["codes"]), 104 // n, 3), fontsize=10, va="top")
+                    codes = _lines(_apart(row["codes"]), 104 // n, 3) if "codes" in row else ""
+                    ax.set_xlabel(codes, fontsize=10, va="top")
                 else:
                     _card(ax, row, 100 // n)
     return figure
@@ -107,14 +111,21 @@ def _title(ax: Axes, text: str) -> None:
 
 
 def _card(ax: Axes, row: dict, width: int) -> None:
-    """A report as a card, so many letters wide: its variance, a sentence, its codes, below each other."""
+    """A report as a card, so many letters wide: its variance, a sentence, its codes, below each other.
+
+    Where the sentence is withheld, more of the codes has room.
+    """
     ax.set(xticks=[], yticks=[], facecolor="#f2f5f7")
     ax.spines[:].set_visible(False)
-    alike = f"coded as {row['sharing'] - 1} others" if row["sharing"] > 1 else "a coding of its own"
+    about, shown = f"{_headline(row)}, {row['words']} words", row["findings"] != WITHHELD
+    quote = f"“{row['findings']}”" if shown else WITHHELD
+    codes = _lines(_apart(row["codes"]), width, 2 if shown else 4) if "codes" in row else ""
+    if row.get("codes"):
+        about += f"\ncoded as {row['sharing'] - 1} others" if row["sharing"] > 1 else "\na coding of its own"
     texts = (
-        (f"{_headline(row)}, {row['words']} words\n{alike}", 0.96, {"fontsize": 10, "color": plots.QUIET}),
-        (_lines(f"“{row['findings']}”", width, 4), 0.73, {"fontsize": 10, "style": "italic"}),
-        (_lines(_apart(row["codes"]), width, 2), 0.03, {"fontsize": 10, "va": "bottom"}),
+        (about, 0.96, {"fontsize": 10, "color": plots.QUIET}),
+        (_lines(quote, width, 4), 0.73, {"fontsize": 10, "style": "italic"}),
+        (codes, 0.03, {"fontsize": 10, "va": "bottom"}),
     )
     for text, y, look in texts:
         ax.text(0.04, y, text, transform=ax.transAxes, in_layout=False, **{"va": "top"} | look)
@@ -152,7 +163,8 @@ def influence_on_variance(table: pd.DataFrame, pictures: np.ndarray) -> Figure:
         first = patches.iloc[0]
         film, places, text = (figure.add_subplot(grid[line, column]) for column in range(3))
         plots.radiograph(film, picture)
-        film.set_xlabel(_lines(_apart(first["codes"]), 32, 3), fontsize=10)
+        if "codes" in first:
+            film.set_xlabel(_lines(_apart(first["codes"]), 32, 3), fontsize=10)
         plots.radiograph(places, picture)
         _overlay(places, patches, norms["image"])
         _title(film, f"{end}: {_headline(first)}")

@@ -28,10 +28,12 @@ _LOOKS = {
 def guarantees(table: pd.DataFrame) -> Figure:
     """What was promised and what was kept, a column of panels a direction.
 
-    The table of `tables.guarantees.guarantee_table`, of one method.
+    The table of `tables.guarantees.guarantee_table`, of one method; a direction without groups has no panel
+    of them.
     """
     plots.use_style()
-    figure, axes = plt.subplots(3, 2, figsize=(9.6, 12), layout="constrained", height_ratios=(6, 10, 9))
+    height, ratios = (12, (6, 10, 9)) if "coding" in set(table["right"]) else (8.5, (3, 2, 9))
+    figure, axes = plt.subplots(3, 2, figsize=(9.6, height), layout="constrained", height_ratios=ratios)
     figure.get_layout_engine().set(wspace=0.06)  # room for the numbers beside the panels
     for row, (direction, label) in zip(axes.T, DIRECTIONS.items(), strict=True):
         own = table[table["direction"] == direction]
@@ -49,7 +51,10 @@ def guarantees(table: pd.DataFrame) -> Figure:
         beside = ["" if np.isnan(share) else f"{100 * share:.0f} %" for share in most["answered"]]
         _lines(row[2], most, [_at_most(r, direction) for r in most.itertuples()], direction, beside)
         row[0].set_title(f"{label}: sets of {_ANSWERS[direction]}")
-        row[1].set_title(f"by group, worded alike, {100 * (1 - ALPHA):g} %")
+        if groups.empty:
+            row[1].set_axis_off()
+        else:
+            row[1].set_title(f"by group, worded alike, {100 * (1 - ALPHA):g} %")
         row[2].set_title("at most so often")
         for ax in row[:2]:
             ax.set_xlim(right=101.5)
@@ -121,9 +126,13 @@ def set_sizes(table: pd.DataFrame) -> Figure:
                 )  # fmt: skip
         ax.set_yscale("log")
         ax.set_title(label)
-        ax.set_xlabel("studies that share the coding; coverage of sets", labelpad=4 + 11 * len(shown))
+        sharing = "studies that share the coding; " if set(groups["group"]) != {"all"} else ""
+        ax.set_xlabel(f"{sharing}coverage of sets", labelpad=4 + 11 * len(shown))
         plots.plain_log(ax.yaxis)
         ax.grid(axis="y")
+    low, high = max(table["low"].min(), 0.5), max(table["high"].max(), 0.5)
+    if high < 2 * low:  # a logarithmic axis needs a range: all sets may be the whole gallery
+        axes[0].set_ylim(low / 2, 2 * high)
     axes[0].set_ylabel("answers in the set: median and quartiles")
     entries = [plots.entry(READERS[name], **_LOOKS[name]) for name in shown]
     plots.legend(figure, entries, fontsize=9)

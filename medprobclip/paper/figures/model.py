@@ -21,8 +21,16 @@ CONTROLS = {  # of `tables.ambiguity.control_table`
 }
 
 
-def untrained_similarity(scores: np.ndarray, images: np.ndarray, labels: Sequence[str]) -> Figure:
-    """Image × report scores `[n, n]` with thumbnails uint8 `[n, S, S]` as rows, labels as columns."""
+CODED = "report of the study coded …"  # what the columns of a score matrix are
+
+
+def untrained_similarity(
+    scores: np.ndarray, images: np.ndarray, labels: Sequence[str], columns: str = CODED
+) -> Figure:
+    """Image × report scores `[n, n]` with thumbnails uint8 `[n, S, S]` as rows, labels as columns.
+
+    `columns` says what the labels are.
+    """
     plots.use_style()
     n = len(images)
     figure = plt.figure(figsize=(8.6, 7), layout="constrained")
@@ -32,17 +40,18 @@ def untrained_similarity(scores: np.ndarray, images: np.ndarray, labels: Sequenc
     ax = plots.score_matrix(figure.add_subplot(grid[:, 1]), scores, "score (scaled log expected likelihood)")
     ax.set_aspect("auto")
     ax.set_xticks(range(n), labels, rotation=35, ha="right", rotation_mode="anchor", fontsize=9)
-    ax.set_xlabel("report of the study coded …")
+    ax.set_xlabel(columns)
     ax.set_title("What an untrained model believes")
     return figure
 
 
 def trained_similarity(
-    before: np.ndarray, after: np.ndarray, images: np.ndarray, labels: Sequence[str]
+    before: np.ndarray, after: np.ndarray, images: np.ndarray, labels: Sequence[str], columns: str = CODED
 ) -> Figure:
     """Image × report scores `[n, n]` of one model before and after training, each on a scale of its own.
 
-    Thumbnails uint8 `[n, S, S]` as rows, labels as columns. A dot marks the best report of each film.
+    Thumbnails uint8 `[n, S, S]` as rows, labels as columns, `columns` what these are. A dot
+    marks the best report of each film.
     """
     plots.use_style()
     n = len(images)
@@ -55,7 +64,7 @@ def trained_similarity(
         ax.plot(scores.argmax(1), range(n), "o", color=plots.MARK, ms=6)
         ax.set_aspect("auto")
         ax.set_xticks(range(n), labels, rotation=40, ha="right", rotation_mode="anchor")
-        ax.set(title=title, xlabel="report of the study coded …")
+        ax.set(title=title, xlabel=columns)
     own = plots.entry("the film's own report", marker="s", ms=9, color=plots.REPORT, mfc="none", mew=1.5)
     best = plots.entry("the film's best report", marker="o", ms=6, color=plots.MARK)
     plots.legend(figure, [own, best])

@@ -147,7 +147,8 @@ def hubs(table: pd.DataFrame) -> Figure:
         ax.axhline(len(methods) - 0.5, color=plots.GRID, lw=1)
         plots.lines_of_text(ax, names, edge=0.75)
         ax.set(xlabel="skew of how often an item is found", title=title.capitalize())
-        ax.set_xlim(left=0)
+        if not (rows["skew_least"] < 0).any():
+            ax.set_xlim(left=0)
     entries = [
         plots.entry("own score", marker="o", color=plots.INK),
         plots.entry("less the bank's term", marker="D", ms=4, color=plots.INK),

@@ -4,11 +4,12 @@ from __future__ import annotations
 
 import pandas as pd
 
-from medprobclip.data.lookalikes import CODED, IMPRESSIONS, NEARLY, WORDED
+from medprobclip.data.lookalikes import CODED, IMPRESSIONS, LABELLED, NEARLY, WORDED
 from medprobclip.paper.findings.words import listed, percent
 from medprobclip.school_settings import ReadabilityConfig
 
 SUBTLE = ReadabilityConfig().subtle  # the conspicuity below which a finding is subtle
+_BY = {CODED: ("expert codes", "the codes"), LABELLED: ("labels", "the labels")}
 NAMED = 3  # so many subtle findings are named, more are counted
 
 
@@ -33,17 +34,21 @@ def _contact_sheet(numbers: pd.DataFrame) -> str:
 def _figure_1(numbers: pd.DataFrame) -> str:
     shared = numbers[numbers["size"] > 1].groupby("by")["studies"].sum()
     share = (shared / numbers.groupby("by")["studies"].sum()).fillna(0)
-    studies = numbers.loc[numbers["by"] == CODED, "studies"].sum()
+    studies = numbers.loc[numbers["by"] == NEARLY, "studies"].sum()
+    title = next((name for name in _BY if name in share), None)
+    theirs, by = _BY.get(title, ("", "wording"))
+    most = share[title] if title else max(share[IMPRESSIONS], share[WORDED])
     wrong = (
-        "so the diagonal, which takes the own report alone for right, is wrong for "
-        f"{percent(share[CODED])} by the codes alone"
-        if share[CODED]
-        else "so by the codes the diagonal, which takes the own report alone for right, is right"
+        f"so the diagonal, which takes the own report alone for right, is wrong for {percent(most)} by {by} "
+        "alone"
+        if most
+        else f"so by {by} the diagonal, which takes the own report alone for right, is right"
     )
+    coded = f"{percent(share[title])} its {theirs}, " if title else ""
     return (
         f"Of {studies:,} studies {percent(share[IMPRESSIONS])} have the impression of another one, word for "
-        f"word, {percent(share[WORDED])} the findings, {percent(share[CODED])} its expert codes, and "
-        f"{percent(share[NEARLY])} a report that is nearly the same; {wrong}."
+        f"word, {percent(share[WORDED])} the findings, {coded}and {percent(share[NEARLY])} a report that is "
+        f"nearly the same; {wrong}."
     )
 
 

@@ -71,11 +71,11 @@ def two_numbers(mixed: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
 def about_ambiguity(knowledge: pd.DataFrame, method: str = REFERENCE) -> Iterator[str]:
     """Is the variance about ambiguity, once normals are set aside? From `tables.knowledge_table`.
 
-    One a side; none of a method whose variances mean nothing.
+    One a side; none of a method whose variances mean nothing, nor where nobody coded the studies.
     """
     for side, name in {"image": "radiograph", "report": "report"}.items():
         rows = knowledge[(knowledge["method"] == method) & (knowledge["side"] == side)].set_index("property")
-        if rows.empty:
+        if "sharing" not in rows.index:
             continue
         every, few = rows.loc["sharing"], rows.loc["sharing_abnormal"]
         said = against(few["rho_low"], few["rho_high"], "falls", "rises", "is not shown to change")

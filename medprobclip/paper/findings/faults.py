@@ -103,6 +103,8 @@ def _which_kinds(numbers: pd.DataFrame) -> str:
         for doubt, name in {"strangeness": "strangeness", "variance": "the total variance"}.items()
     ]
     sides = {"image": "kinds of film", "report": "of text"}
+    if not numbers.loc[numbers["side"] == "image", "detectable"].astype(str).eq("False").any():
+        sides = {"report": "kinds of text"}  # no study of one's own has a lateral
     idle = " and ".join(f"{count('strangeness', side, False)} {name}" for side, name in sides.items())
     return (
         f"Of what a look alone could tell from a study's own, {parts[0]}, and {parts[1]}. Where there is "

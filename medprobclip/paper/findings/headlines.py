@@ -39,12 +39,16 @@ def tell_details(figure: str, numbers: pd.DataFrame) -> None:
     say(*lines)
 
 
-def tell(tables: Mapping[str, pd.DataFrame]) -> None:
-    """Show the findings of these figures as a list: the conclusion of a notebook."""
-    say(*(headline(figure, numbers) for figure, numbers in tables.items()))
+def tell(tables: Mapping[str, pd.DataFrame | None]) -> None:
+    """Show the findings of these figures as a list: the conclusion of a notebook. None: it stepped aside."""
+    say(*(headline(figure, numbers) for figure, numbers in tables.items() if numbers is not None))
 
 
 def say(*sentences: str) -> None:
-    """Show sentences as text, a list if they are several. JupyterLab breaks printed ones mid-word."""
+    """Show sentences as text, a list if they are several; none are nothing to show.
+
+    JupyterLab breaks printed ones mid-word.
+    """
     lines = [line for sentence in sentences for line in sentence.splitlines()]
-    display(Markdown("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else "".join(lines)))
+    if lines:
+        display(Markdown("\n".join(f"- {line}" for line in lines) if len(lines) > 1 else lines[0]))

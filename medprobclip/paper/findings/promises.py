@@ -14,6 +14,11 @@ from medprobclip.paper.tables.experiments import METHODS, REFERENCE
 from medprobclip.paper.tables.names import ALPHA, DELTA, LEAST, MODEL, RIGHT
 
 SEVERITIES = (1, 3, 5)
+_WRONG = {  # by which answers are right
+    "coding": "none of ten coded alike, which asks less than the retriever, whose right answers are worded "
+    "alike",
+    "wording": "none of ten worded alike",
+}
 _SHARING = {"all": "", "1": " where no other study shares the coding", "more": " where more than 20 do"}
 
 
@@ -31,15 +36,16 @@ def kept_promises(guarantees: pd.DataFrame, method: str = REFERENCE) -> Iterator
         )
         promise = percent(1 - ALPHA)
         yield f"{who}: sets that promise a right answer to {promise} of the queries hold one for: {told}."
+        selective = rows[rows["what"] == "selective"]
         told = "; ".join(
             f"at most {percent(row.level)} in {percent(1 - row.none)} of the splits "
             f"({percent(row.answered)} of the queries answered, the promise broken in {percent(row.value)})"
-            for row in rows[rows["what"] == "selective"].itertuples()
+            for row in selective.itertuples()
         )
         sure = f"with {percent(1 - DELTA)} confidence"
         yield (
-            f"{who}: how few wrong answers could be promised {sure} (wrong: none of ten coded alike, which "
-            f"asks less than the retriever, whose right answers are worded alike): {told}."
+            f"{who}: how few wrong answers could be promised {sure} "
+            f"(wrong: {_WRONG[selective['right'].iloc[0]]}): {told}."
         )
     if len(own):
         yield f"{METHODS[method]}: {_counted(own)}."

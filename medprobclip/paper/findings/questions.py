@@ -71,7 +71,7 @@ def _guarantees(numbers: pd.DataFrame) -> str:
 def _set_sizes(numbers: pd.DataFrame) -> str:
     method = told_method(numbers["method"])
     whole = numbers[(numbers["method"] == method) & (numbers["group"] == "all")]
-    told = []
+    told, whose = [], "the demo's own split" if LEAST in set(whole["by"]) else "the tables' split"
     for direction, rows in whole.groupby("direction", sort=False):
         size = rows.set_index("by")["median"]
         one = f"{DIRECTIONS[direction]} {size[MODEL]:.0f} of {rows['studies'].max():.0f}"
@@ -81,8 +81,7 @@ def _set_sizes(numbers: pd.DataFrame) -> str:
         held = rows.set_index("by")["coverage"]
         told.append(f"{one} ({percent(held[MODEL])} of the sets hold a right one)")
     return (
-        f"{METHODS[method]}, the demo's own split: answers in the median set at {percent(1 - ALPHA)}: "
-        f"{'; '.join(told)}."
+        f"{METHODS[method]}, {whose}: answers in the median set at {percent(1 - ALPHA)}: {'; '.join(told)}."
     )
 
 

@@ -22,14 +22,15 @@ WIDTH = 100  # characters of a line in a terminal
 SEVERITY = 3  # of five
 
 
-def what_was_found(folder: Path, made: Collection[str] = NEEDED) -> list[str]:
+def what_was_found(folder: Path, made: Collection[str] = NEEDED, simulated: bool = True) -> list[str]:
     """At most four sentences, each with its number, from the CSV files of the figures in a folder.
 
-    Of a figure that is not there, or not among those that were `made` just now, nothing is said.
+    Of a figure that is not there, or not among those that were `made` just now, nothing is said. Without
+    `simulated` the radiographs are somebody's own, and nothing is said of the demo's.
     """
     paths = {name: Path(folder) / f"{name}.csv" for name in NEEDED if name in made}
     tables = {name: pd.read_csv(path) for name, path in paths.items() if path.exists()}
-    told = [s for name, said in _TOLD.items() if name in tables for s in said(tables[name])]
+    told = [s for name, said in _TOLD.items() if name in tables for s in said(tables[name], simulated)]
     sceptic = [s for name, said in _SCEPTIC.items() if name in tables for s in said(tables[name])]
     return [*told, *([" ".join(sceptic)] if sceptic else [])]
 
@@ -41,36 +42,37 @@ def for_a_terminal(sentences: list[str]) -> str:
     return "\n".join(parts).replace("\xa0", " ")
 
 
-def _retrieval(table: pd.DataFrame) -> Iterator[str]:
-    """R@10 from image to text, between a random order and a perfect reader of the radiographs."""
+def _retrieval(table: pd.DataFrame, simulated: bool) -> Iterator[str]:
+    """R@10 from image to text, between a random order and, of simulated radiographs, a perfect reader."""
     rows = table[(table["metric"] == "R@10") & (table["direction"] == "i2t") & (table["score"] != BANK)]
     method = told_method(rows["method"])
     value = rows.set_index("method")["value"]
     row = rows[rows["method"] == method].iloc[0]
     bounds = f"[{row['low']:.0f}, {row['high']:.0f}]"
+    reader = f", a perfect reader of these films {value['ceiling']:.0f} %" if simulated else ""
     yield (
         f"**{value[method]:.0f} %** {bounds} of the test films find a right report among {NAMES[method]}'s "
-        f"first ten. Chance finds {value['random']:.0f} %, a perfect reader of these films "
-        f"{value['ceiling']:.0f} %."
+        f"first ten. Chance finds {value['random']:.0f} %{reader}."
     )
 
 
-def _promise(guarantees: pd.DataFrame) -> Iterator[str]:
+def _promise(guarantees: pd.DataFrame, simulated: bool) -> Iterator[str]:
     """The share of sets that hold a report worded like the right one, against what was promised."""
     method = told_method(guarantees["method"])
     rows = sets_for_all(guarantees[guarantees["method"] == method])
     rows = rows[(rows["direction"] == "i2t") & (rows["right"] == "wording")]
+    split = "the demo's own" if simulated else "the tables' split"
     for row in rows.assign(kept=kept_on_average(rows)).itertuples():
         gallery = row.calibration + row.queries  # of the splits, see `tables.guarantee_table`
         yield (
             f"**{percent(row.value)}** of the sets that promise a right report with {percent(row.promise)} "
-            f"hold one over random splits ({percent(row.actual)} in the demo's own): the promise is "
+            f"hold one over random splits ({percent(row.actual)} in {split}): the promise is "
             f"{'kept' if row.kept else 'broken'} on average. It takes {row.size:.0f} of {gallery:.0f} "
             "reports in the median."
         )
 
 
-def _faults(robustness: pd.DataFrame) -> Iterator[str]:
+def _faults(robustness: pd.DataFrame, simulated: bool) -> Iterator[str]:
     """Does strangeness tell a faulty film from a good one, does the variance? AUROC, mean over faults."""
     detection = detection_of(robustness)
     rows = detection[detection["severity"] == SEVERITY]
@@ -80,9 +82,10 @@ def _faults(robustness: pd.DataFrame) -> Iterator[str]:
         (f"{row['auroc']:.2f}", against(row["low"] - 0.5, row["high"] - 0.5, *verbs))
         for row in (rows.loc["strangeness"], rows.loc["variance"])
     )
+    origin = "; all from one CT" if simulated else ""
     yield (
         f"**{own}** is the AUROC of *strangeness*, a second number of doubt, for faulty films (severity "
-        f"{SEVERITY} of 5; 0.5 is a coin; all from one CT): it {strange}. The learned variance, "
+        f"{SEVERITY} of 5; 0.5 is a coin{origin}): it {strange}. The learned variance, "
         f"{learned}, {variance}."
     )
 

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 
 import pandas as pd
 
+from medprobclip.data.chexpert import coded, other_findings, unsure_findings
 from medprobclip.evaluation.hubs import BANK
 from medprobclip.evaluation.resampling import verdicts as compared
 from medprobclip.evaluation.retrieval import DIRECTIONS
@@ -46,7 +47,9 @@ def _parts(table: pd.DataFrame, metrics: tuple[str, ...]) -> Iterator[tuple[str,
 
 
 def _of_the_ceiling(table: pd.DataFrame, metrics: tuple[str, ...]) -> Iterator[str]:
-    """How much of what a perfect reader could reach each method reaches."""
+    """How much of what a perfect reader could reach each method reaches; nothing without the simulator."""
+    if not (table["method"] == "ceiling").any():
+        return
     lines = ["share of the oracle ceiling, %"]
     for where, rows in _parts(table[table["score"] != BANK], metrics):
         values = rows.set_index("method")["value"]
@@ -87,14 +90,20 @@ def _finds(table: pd.DataFrame) -> str:
     method = told_method(table["method"])
     own = table[table["score"] != BANK].set_index(["direction", "metric", "method"])["value"]
     found = [own[direction, "R@10", method] for direction in DIRECTIONS]
-    chance, ceiling = (own["i2t", "R@10", name] for name in ("random", "ceiling"))
+    chance = own["i2t", "R@10", "random"]
+    reader = _reader(own.get(("i2t", "R@10", "ceiling")), ", a perfect reader of the films")
     sums = table[(table["metric"] == "RSUM") & (table["score"] != BANK)].set_index("method")
     row = sums.loc[method]
     return (
         f"{METHODS[method]} has a right answer among the first ten for {found[0]:.0f} % of the films and "
-        f"{found[1]:.0f} % of the reports; a random order {chance:.1f} %, a perfect reader of the films "
-        f"{ceiling:.0f} %. RSUM {row['value']:.0f} [{row['low']:.0f}, {row['high']:.0f}]{_rivals(sums)}."
+        f"{found[1]:.0f} % of the reports; a random order {chance:.1f} %{reader}. "
+        f"RSUM {row['value']:.0f} [{row['low']:.0f}, {row['high']:.0f}]{_rivals(sums)}."
     )
+
+
+def _reader(ceiling: float | None, words: str) -> str:
+    """The ceiling in words, where there is one."""
+    return "" if ceiling is None else f"{words} {ceiling:.0f} %"
 
 
 def _rivals(sums: pd.DataFrame) -> str:
@@ -118,7 +127,8 @@ def _answers_all(table: pd.DataFrame) -> str:
     method = told_method(table["method"])
     own = table[table["score"] != BANK].set_index(["direction", "metric", "method"])
     maps = [own.loc[(d, "mAP@R", method), "value"] for d in DIRECTIONS]
-    chance, ceiling = (own.loc[("i2t", "mAP@R", name), "value"] for name in ("random", "ceiling"))
+    chance = own.loc[("i2t", "mAP@R", "random"), "value"]
+    reader = _reader(own["value"].get(("i2t", "mAP@R", "ceiling")), " and a perfect reader")
     said = []
     for direction, label in DIRECTIONS.items():
         row, luck = (own.loc[(direction, "plausible share", name)] for name in (method, "random"))
@@ -132,7 +142,7 @@ def _answers_all(table: pd.DataFrame) -> str:
     wrong = f" Of its wrong first answers these are coded exactly alike: {'; '.join(said)}." if said else ""
     return (
         f"{METHODS[method]} reaches mAP@R {maps[0]:.0f} % from image to text and {maps[1]:.0f} % from text "
-        f"to image, where a random order has {chance:.0f} % and a perfect reader {ceiling:.0f} %.{wrong}"
+        f"to image, where a random order has {chance:.0f} %{reader}.{wrong}"
     )
 
 
@@ -197,20 +207,22 @@ def _sentence(text: str) -> str:
     return f"{text[0].upper()}{text[1:]}."
 
 
-def below_chance(recall: pd.DataFrame, many: pd.DataFrame, findings: pd.DataFrame) -> list[str]:
+def below_chance(recall: pd.DataFrame, many: pd.DataFrame | None, findings: pd.DataFrame | None) -> list[str]:
     """Where a method stands below chance, and whether its interval does: from the three tables.
 
-    The random row is the chance of a retrieval measure, 0.5 that of an AUROC. Empty lists say so, too.
+    Of a table that is None nothing is said: it stepped aside. The random row is the chance of a retrieval
+    measure, 0.5 that of an AUROC. Empty lists say so, too.
     """
     lower = []
-    for table in (recall, many):
+    for table in (recall, many) if many is not None else (recall,):
         chance = table[table["method"] == "random"].set_index(["direction", "metric"])["value"]
         for row in table[table["method"].isin(METHODS) & (table["score"] != BANK)].itertuples():
             luck = chance.get((row.direction, row.metric))
             if luck is not None and row.value < luck:
                 where = f"{DIRECTIONS[row.direction]}, " if row.direction in DIRECTIONS else ""
                 lower.append((f"{METHODS[row.method]}, {where}{row.metric} {row.value:.1f}", row.high < luck))
-    for row in findings[findings["method"].isin(METHODS)].itertuples():
+    areas = [] if findings is None else findings[findings["method"].isin(METHODS)].itertuples()
+    for row in areas:
         if row.value < COIN:
             area = f"{METHODS[row.method]}, {row.finding} {row.value:.2f} [{row.low:.2f}, {row.high:.2f}]"
             lower.append((area, row.high < COIN))
@@ -226,8 +238,8 @@ def below_chance(recall: pd.DataFrame, many: pd.DataFrame, findings: pd.DataFram
     return said
 
 
-def how_to_read(methods: int, seeds: int) -> str:
-    """How the comparison of methods is read: of what it shows, and of nothing else."""
+def how_to_read(methods: int, seeds: int, ceiling: bool = True) -> str:
+    """How the comparison of methods is read: of what it shows, and of nothing else; is there a ceiling?"""
     said = [
         "The value is a mean over the test studies; its interval holds what other test studies"
         + (" and another seed would have changed." if seeds > 1 else " would have changed.")
@@ -240,8 +252,30 @@ def how_to_read(methods: int, seeds: int) -> str:
             "0. A **diamond** above it is the same model less the bank's term."
         )
     else:
-        said.append("One method is trained, so there is nothing to compare: the frame is chance and ceiling.")
+        frame = "chance and ceiling" if ceiling else "chance"
+        said.append(f"One method is trained, so there is nothing to compare: the frame is {frame}.")
     return " ".join(said)
+
+
+def told_by_labels(codes: Sequence[tuple[str, ...]]) -> str:
+    """Of studies whose codes are labels: who is judged, what is left out, and who read the reports."""
+    known = coded(codes)
+    unsure = unsure_findings(codes)[known]
+    return (
+        f"{known.sum()} of {len(codes)} test studies are coded. {unsure.to_numpy().sum()} of their "
+        f"{unsure.size} labels of the thirteen findings, in {unsure.any(axis=1).sum()} studies, are "
+        "uncertain and left out: neither positive nor negative. The labels come from a program that read "
+        "the reports; it errs on some, and a report may be silent about what the film shows."
+    )
+
+
+def told_by_experts(codes: Sequence[tuple[str, ...]]) -> str:
+    """Of studies that experts coded: how many, and what is coded beside the thirteen findings."""
+    outside = other_findings(codes).sum()
+    return (
+        f"{coded(codes).sum()} of {len(codes)} test studies are coded.\n"
+        f"{outside} of them count as No Finding although something else is coded (scoliosis, say)."
+    )
 
 
 HEADLINES = {

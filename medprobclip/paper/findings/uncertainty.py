@@ -7,6 +7,7 @@ from functools import partial
 
 import pandas as pd
 
+from medprobclip.data.coding import NORMAL
 from medprobclip.evaluation.calibration import CALIBRATORS
 from medprobclip.evaluation.resampling import verdicts as compared
 from medprobclip.evaluation.retrieval import DIRECTIONS
@@ -17,6 +18,8 @@ from medprobclip.paper.tables.experiments import METHODS
 from medprobclip.paper.tables.readable import SIDE_NAMES
 
 K = 10  # of the R@K that is spoken of
+# What is told of films of which no simulator knows how hard they are to read.
+_UNDRAWN = {"findings": "the number of findings", "rank": "the rank of the right answer"}
 _RISES = ("falls", "rises", "is not shown to change")  # of an interval below 0, above it, around it
 _CONTROLS = {  # of a property of all studies: with which others set aside, and what that says
     "sharing": ("sharing_abnormal", "the number of studies coded alike", "without the normal studies"),
@@ -175,7 +178,13 @@ def _knows(table: pd.DataFrame) -> str:
         return "No method that was trained here learns its variances, so there is nothing to correlate."
     method = told_method(table["method"])
     said = list(hard_to_see(table, method))
-    said = said or [f"{METHODS[method]}: too few findings were drawn to say whether it knows how they show."]
+    if not said and "conspicuity" in set(table["property"]):
+        said = [f"{METHODS[method]}: too few findings were drawn to say whether it knows how they show."]
+    for name, what in {} if said else _UNDRAWN.items():
+        for row in _known(table, method, name):
+            said.append(
+                f"{METHODS[method]}, radiographs: the total variance {_verb(row)} with {what}, ρ {_rho(row)}."
+            )
     for row in _known(table, method, "severity"):
         said.append(f"With the severity of a film’s fault the total variance {_verb(row)}, ρ {_rho(row)}.")
     return " ".join(said)
@@ -186,16 +195,19 @@ def _ends(cards: pd.DataFrame) -> str:
     words = reports.groupby("end")["words"].median()
     least, most = words["least sure"], words["surest"]
     said = "shorter" if least < most else "longer" if least > most else "no longer"
-    count = cards[cards["codes"] == "normal"].groupby(["side", "end"]).size()
+    told = (
+        f"{METHODS[told_method(cards['method'])]}: the least sure reports are {said} than the surest (median "
+        f"{least:g} against {most:g} words)."
+    )
+    if "codes" not in cards:
+        return told
+    count = cards[cards["codes"] == NORMAL].groupby(["side", "end"]).size()
     normal = [
         f"{count.get((side, 'least sure'), 0)} of the {len(reports) // 2} least sure {name} and "
         f"{count.get((side, 'surest'), 0)} of the surest"
         for side, name in SIDE_NAMES.items()
     ]
-    return (
-        f"{METHODS[told_method(cards['method'])]}: the least sure reports are {said} than the surest (median "
-        f"{least:g} against {most:g} words). Normal studies: {'; '.join(normal)}."
-    )
+    return f"{told} Normal studies: {'; '.join(normal)}."
 
 
 def _influence(table: pd.DataFrame) -> str:

@@ -8,6 +8,7 @@ Each imports only from those above it:
     hubs.py                 the same by scores that know about hubs
     reported.py             the paper's numbers
     retrieval.py            recall, many-to-many, hubs by method
+    one_query.py            one query by eye
     zeroshot.py             AUROC by finding and method
     alone.py                one method by itself, as a small table
     reliability.py          selective retrieval and calibration by method

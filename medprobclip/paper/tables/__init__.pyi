@@ -1,11 +1,7 @@
 # Names to take from the package itself, each loaded when it is first used.
 from .ablation import ablation_table as ablation_table, variant_labels as variant_labels
 from .alone import chosen_strengths as chosen_strengths, one_method as one_method
-from .ambiguity import (
-    control_table as control_table,
-    rank_by_variance as rank_by_variance,
-    variance_by_sharing as variance_by_sharing,
-)
+from .ambiguity import sharing_panels as sharing_panels
 from .cards import extremes as extremes, influence_table as influence_table
 from .degraded_training import (
     compared_trainings as compared_trainings,
@@ -27,6 +23,12 @@ from .mixed_quality import (
     in_test_gallery as in_test_gallery,
     mixed_curves as mixed_curves,
     mixed_table as mixed_table,
+)
+from .one_query import (
+    film_of as film_of,
+    first_answers as first_answers,
+    name_of as name_of,
+    telling_query as telling_query,
 )
 from .readable import (
     areas_of as areas_of,
@@ -50,6 +52,7 @@ from .reliability import (
 from .retrieval import (
     hub_table as hub_table,
     many_to_many_table as many_to_many_table,
+    recall_by_fit as recall_by_fit,
     recall_table as recall_table,
 )
 from .robustness import (
@@ -73,6 +76,10 @@ from .variance_knowledge import (
     properties as properties,
     under_faults as under_faults,
 )
-from .zeroshot import finding_table as finding_table, lowest_findings as lowest_findings
+from .zeroshot import (
+    CODED_FINDINGS as CODED_FINDINGS,
+    finding_table as finding_table,
+    lowest_findings as lowest_findings,
+)
 
 __all__: list[str]

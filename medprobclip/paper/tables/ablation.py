@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pandas as pd
 
+from medprobclip.data.coding import codes_of
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
 from medprobclip.evaluation.resampling import compare, resampled, summaries
 from medprobclip.evaluation.retrieval import CUTOFFS, TURNS, average_precisions, first_match_ranks
@@ -18,9 +19,9 @@ RESCORED = {"csd": "CSD", "cosine": "cosine of the means"}  # other scores of th
 def ablation_table(results: Results) -> pd.DataFrame:
     """MedProbCLIP with one thing changed, by variant; the rows "rescored" change the score after training.
 
-    Columns: `part`, `change`, `metric` (RSUM and mAP@R, percent, and AURC at R@10 by total variance, the
-    last two means of both directions), those of `compare`: intervals over test studies and seeds. Empty
-    without a run of MedProbCLIP.
+    Columns: `part`, `change`, `metric` (RSUM and, of coded studies, mAP@R, percent, and AURC at R@10 by
+    total variance, the last two means of both directions), those of `compare`: intervals over test studies
+    and seeds. Empty without a run of MedProbCLIP.
     """
     if REFERENCE not in results:
         return pd.DataFrame()
@@ -35,7 +36,8 @@ def ablation_table(results: Results) -> pd.DataFrame:
             for run in runs[REFERENCE]
         ]
     parts = {}
-    for metric, measure in {"RSUM": _sums, "mAP@R": _precisions}.items():
+    coded = any(codes_of(runs[REFERENCE][0].truth.studies))
+    for metric, measure in ({"RSUM": _sums} | ({"mAP@R": _precisions} if coded else {})).items():
         values = {name: np.stack([measure(*one) for one in of]) for name, of in scored.items()}
         parts[metric] = compare(values, REFERENCE)
     table = stacked(parts | {"AURC": _areas(runs)}, "metric")

@@ -7,6 +7,7 @@ import pandas as pd
 from medprobclip.evaluation.hubs import BANK
 from medprobclip.evaluation.retrieval import DIRECTIONS
 from medprobclip.paper.tables.experiments import METHODS
+from medprobclip.paper.tables.hubs import criterion
 
 SHARE = "plausible share"
 NAMES = {SHARE: "wrong first answers coded alike"}
@@ -16,7 +17,8 @@ def one_method(table: pd.DataFrame) -> pd.DataFrame:
     """The rows of `recall_table` or `many_to_many_table` when one method was trained, for readers.
 
     A line a measure and direction, columns "value", "95 % interval", "less the bank's term", "random order"
-    and "oracle ceiling", as texts; what does not exist is "–". Raises ValueError for several methods.
+    and, where the table has one, "oracle ceiling", as texts; what does not exist is "–". Raises ValueError
+    for several methods.
     """
     methods = [name for name in METHODS if name in set(table["method"])]
     if len(methods) != 1:
@@ -34,7 +36,8 @@ def one_method(table: pd.DataFrame) -> pd.DataFrame:
             "random order": _told(values["value"].get("random")),
             "oracle ceiling": _told(values["value"].get("ceiling")),
         })  # fmt: skip
-    return pd.DataFrame(rows).set_index(["measure", "direction"])
+    lines = pd.DataFrame(rows).set_index(["measure", "direction"])
+    return lines if (table["method"] == "ceiling").any() else lines.drop(columns="oracle ceiling")
 
 
 def _told(value: float | None) -> str:
@@ -44,16 +47,17 @@ def _told(value: float | None) -> str:
 def chosen_strengths(strengths: pd.DataFrame) -> pd.DataFrame:
     """What the chosen strength of the bank's term does on validation studies, by method; `strength_table`.
 
-    Columns: the strength λ, and mAP@R in percent and the skew, each without the term and with it.
+    Columns: the strength λ, and what it was chosen by (`hubs.criterion`; mAP@R in percent) and the skew, each
+    without the term and with it.
     """
-    rows = []
+    rows, by = [], criterion(strengths)
     for method, of in strengths.groupby("method", sort=False):
         without, chosen = of[of["strength"] == 0].iloc[0], of[of["chosen"]].iloc[0]
         rows.append({
             "method": METHODS[method],
             "λ": f"{chosen['strength']:g}",
-            "mAP@R, λ = 0": _told(without["mAP@R"]),
-            "mAP@R": _told(chosen["mAP@R"]),
+            f"{by}, λ = 0": _told(without[by]),
+            by: _told(chosen[by]),
             "skew, λ = 0": _told(without["skew"]),
             "skew": _told(chosen["skew"]),
         })  # fmt: skip

@@ -13,6 +13,22 @@ SHARING = {1: "only it", 2: "2 – 5", 6: "6 – 30", 31: "more"}  # studies cod
 FIFTHS = ("surest", "2nd", "3rd", "4th", "least sure")
 
 
+def sharing_panels(
+    run: Result, properties: pd.DataFrame, method: str
+) -> tuple[tuple[pd.DataFrame, pd.DataFrame, pd.DataFrame], pd.DataFrame]:
+    """The three tables below of a run, as the figure takes them, and all of them below each other.
+
+    The latter has the columns `method` and `panel` besides. Needs studies that are coded.
+    """
+    panels = {
+        "variance by sharing": variance_by_sharing(run, properties),
+        "rank by variance": rank_by_variance(run),
+        "correlation": control_table(run, properties),
+    }
+    numbers = pd.concat([table.assign(method=method, panel=name) for name, table in panels.items()])
+    return tuple(panels.values()), numbers
+
+
 def variance_by_sharing(run: Result, properties: pd.DataFrame) -> pd.DataFrame:
     """Median and quartiles of Σσ² by how many test studies have the same coding.
 

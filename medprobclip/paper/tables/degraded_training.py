@@ -18,24 +18,23 @@ from medprobclip.paper.tables.reliability import run_confidences
 from medprobclip.paper.tables.scored_runs import Results, load_degraded, stacked
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.profiles import Profile
+from medprobclip.workbench.corpus import Corpus
 
 K = 10
 
 
 def compared_trainings(
-    runs: Path, profile: Profile, corpus: Path, calibration: Results, test: Results, films: pd.DataFrame
+    runs: Path, profile: Profile, corpus: Corpus, calibration: Results, test: Results, films: pd.DataFrame
 ) -> pd.DataFrame:
     """`degraded_table` of the methods and of whatever runs with spoilt views are finished.
 
-    `runs` is the profile's folder of runs, `corpus` that of its tables; `films` are those of the methods.
-    Empty without a run of MedProbCLIP.
+    `runs` is the profile's folder of runs; `films` are those of the methods. Empty without a run of
+    MedProbCLIP.
     """
     if REFERENCE not in test:
         return pd.DataFrame()
-    degraded, fitted = (
-        load_degraded(runs, profile, corpus / f"{split}.csv") for split in ("test", "calibrate")
-    )
-    more = faulty_films(fitted, degraded, corpus / "test.csv") if degraded else films[:0]
+    degraded, fitted = (load_degraded(runs, profile, corpus.part(split)) for split in ("test", "calibrate"))
+    more = faulty_films(fitted, degraded, corpus.test) if degraded else films[:0]
     return degraded_table(calibration | fitted, test | degraded, pd.concat([films, more]))
 
 

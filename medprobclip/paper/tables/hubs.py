@@ -10,6 +10,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medprobclip.data.chexpert import coded
+from medprobclip.data.coding import codes_of
 from medprobclip.evaluation.hubs import STRENGTHS, bank_terms, without_hubs
 from medprobclip.evaluation.many_to_many import hubness, orphans
 from medprobclip.evaluation.retrieval import TURNS, average_precisions, rsum
@@ -17,6 +19,9 @@ from medprobclip.paper.tables.scored_runs import Result, Results
 from medprobclip.training.runs import embed_run, load_run
 
 HUB_K = 10  # first places that are counted for hubs
+# What strengths are chosen by: the first of these that a table has. Where nobody coded the studies, the only
+# right answer is most often one's own report, mAP@R hardly more than R@1, and RSUM tells strengths apart.
+CRITERIA = ("mAP@R", "RSUM")
 
 
 @cache  # of few runs, asked for many times
@@ -41,8 +46,9 @@ def run_without_hubs(run: Result, train_csv: Path, strength: float) -> Result:
 def strength_table(validation: Results, train_csv: Path) -> pd.DataFrame:
     """What each strength of the bank's term does on validation studies, by method, means over the runs.
 
-    Columns: `method`, `strength`; `mAP@R` (percent), `RSUM`, `skew` and `orphans` (percent), of which all but
-    RSUM are means of both directions; `chosen`: the strength with the highest mAP@R of the method.
+    Columns: `method`, `strength`; `mAP@R` (percent; not without a coding), `RSUM`, `skew` and `orphans`
+    (percent), of which all but RSUM are means of both directions; `chosen`: the strength with the highest
+    `criterion` of the method.
     """
     rows = []
     for method, runs in validation.items():
@@ -50,19 +56,30 @@ def strength_table(validation: Results, train_csv: Path) -> pd.DataFrame:
             measured = [measures(run_without_hubs(run, train_csv, strength)) for run in runs]
             rows.append({"method": method, "strength": strength, **pd.DataFrame(measured).mean()})
     table = pd.DataFrame(rows)
-    best = table.loc[table.groupby("method", sort=False)["mAP@R"].idxmax()].index
+    best = table.loc[table.groupby("method", sort=False)[criterion(table)].idxmax()].index
     return table.assign(chosen=table.index.isin(best))
+
+
+def criterion(strengths: pd.DataFrame) -> str:
+    """Which column of `strength_table` the strength is chosen by, of `CRITERIA`."""
+    return next(name for name in CRITERIA if name in strengths)
 
 
 def measures(run: Result) -> dict[str, float]:
     """mAP@R, skew and orphans, means of both directions, and RSUM: of a run on one split.
 
-    The skew is NaN on a split of no more studies than are counted, where each is found by every query.
+    Without mAP@R where no study is coded. The skew is NaN on a split of no more studies than are counted,
+    where each is found by every query.
     """
     many = len(run.truth) > HUB_K
     turned = [(turn(run.scores), turn(run.truth.relevant)) for turn in TURNS.values()]
+    precision = (
+        {"mAP@R": 100 * float(np.mean([average_precisions(*asked) for asked in turned]))}
+        if coded(codes_of(run.truth.studies)).any()
+        else {}
+    )
     return {
-        "mAP@R": 100 * float(np.mean([average_precisions(*asked) for asked in turned])),
+        **precision,
         "RSUM": rsum(run.scores, run.truth.matches),
         "skew": float(np.mean([hubness(scores, HUB_K) for scores, _ in turned])) if many else math.nan,
         "orphans": 100 * float(np.mean([orphans(scores, HUB_K) for scores, _ in turned])),

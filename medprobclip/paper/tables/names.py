@@ -20,12 +20,15 @@ ALARMS = (0.01, 0.05, 0.1)  # of good inputs that may be called strange
 RISKS, DELTA = (0.2, 0.3, 0.5), 0.1  # of answers that may be wrong, and with what probability more are
 RIGHT = {"wording": "worded alike", "coding": "coded alike"}  # which answers are right
 ONE_FILM, SEVERAL_FILMS = "one film", "several films"
-# Findings that have a group of their own, the rarest in the training reports first: a study with several is
-# in the group of its rarest. Each other one would have fewer than ten calibration studies, too few for a
-# threshold at α = 0.1.
+# Findings that have a group of their own, the rarest in OpenI's training reports first: a study with several
+# is in the group of its rarest. Each other one would have fewer than ten of the demo's calibration studies,
+# too few for a threshold at α = 0.1.
 MAIN_FINDINGS = ("Atelectasis", "Cardiomegaly", "Support Devices", "Airspace Opacity")
 OTHER_FINDING, OUTSIDE, NORMAL, NOT_CODED = "another finding", "outside the findings", "normal", "not coded"
-GROUPS = (ONE_FILM, SEVERAL_FILMS, NORMAL, OUTSIDE, *reversed(MAIN_FINDINGS), OTHER_FINDING, NOT_CODED)
+UNSURE = "only uncertain"  # findings, by labels
+GROUPS = (
+    ONE_FILM, SEVERAL_FILMS, NORMAL, OUTSIDE, *reversed(MAIN_FINDINGS), OTHER_FINDING, UNSURE, NOT_CODED,
+)  # fmt: skip
 SHARED = {"1": 1, "2": 2, "3–6": 6, "7–20": 20, "more": float("inf")}  # by how many studies, at most
 MODEL, CALIBRATED, LEAST = "model", "reader, calibrated", "reader"
 READERS = {

@@ -9,9 +9,10 @@ import numpy as np
 import pandas as pd
 import torch
 
-from medprobclip.data.chexpert import coded, label_findings
+from medprobclip.data.chexpert import coded, label_findings, unsure_findings
+from medprobclip.data.coding import codes_of
 from medprobclip.data.correspondence import same_coding
-from medprobclip.data.patients import patients_of
+from medprobclip.data.patients import owners
 from medprobclip.data.reports import same_text
 from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import EVALUATION_SECTION
@@ -25,20 +26,23 @@ from medprobclip.paper.tables.names import (
     OTHER_FINDING,
     OUTSIDE,
     SEVERAL_FILMS,
+    UNSURE,
 )
 from medprobclip.paper.tables.scored_runs import Result
 from medprobclip.training.runs import load_run
 
 
 def finding_groups(studies: pd.DataFrame) -> np.ndarray:
-    """One group for each study by its expert codes, str `[N]`: one of `MAIN_FINDINGS`, or of the others.
+    """One group for each study by its codes, str `[N]`: one of `MAIN_FINDINGS`, or of the others.
 
-    `OTHER_FINDING`: of the thirteen of CheXpert only others; `OUTSIDE`: something is coded, but none of the
-    thirteen; `NORMAL`; `NOT_CODED`. A partition, so that each answer is held to one threshold.
+    `OTHER_FINDING`: of the thirteen of CheXpert only others; `UNSURE`: none, but some may be there, by an
+    uncertain label; `OUTSIDE`: something is coded, but none of the thirteen; `NORMAL`; `NOT_CODED`. A
+    partition, so that each answer is held to one threshold.
     """
     codes = studies["codes"]
     labels = label_findings(codes)
     groups = np.full(len(studies), OUTSIDE, dtype=object)
+    groups[unsure_findings(codes).to_numpy().any(axis=1)] = UNSURE
     groups[labels.to_numpy().any(axis=1)] = OTHER_FINDING
     for finding in reversed(MAIN_FINDINGS):
         groups[labels[finding].to_numpy()] = finding
@@ -57,7 +61,8 @@ class Pool:
     """P studies, the first `calibration` of them from the calibration table, the others from the test table.
 
     `scores` `[P, P]`, image × report, of one run; `right` by name, bool `[P, P]`: "wording", own or worded
-    alike, and "coding", own or coded alike; `strangeness` `[P]` by direction, of the query.
+    alike, and "coding", own, worded or coded alike, unless nobody coded them; `strangeness` `[P]` by
+    direction, of the query.
     """
 
     studies: pd.DataFrame
@@ -82,12 +87,12 @@ class Pool:
         studies = pd.concat([run.truth.studies for run in both], ignore_index=True)
         # Within a table alike as the model reads it, across tables as it is worded.
         known = [(part, one) for part, run in enumerate(both) for one in run.embeddings.text_ids.tolist()]
-        ids = {
-            "wording": same_text(studies[EVALUATION_SECTION], known),
-            "coding": same_coding(studies["codes"]),
-        }
-        right = {name: of[:, None] == of for name, of in ids.items()}
-        right["coding"] |= right["wording"]
+        wording = same_text(studies[EVALUATION_SECTION], known)
+        right = {"wording": wording[:, None] == wording}
+        codes = [of for run in both for of in codes_of(run.truth.studies)]
+        if any(codes):
+            studies["codes"], coding = codes, same_coding(codes)
+            right["coding"] = right["wording"] | (coding[:, None] == coding)
         strange = {
             direction: np.concatenate([getattr(run.embeddings, f"{side}_strangeness") for run in both])
             for direction, side in {"i2t": "image", "t2i": "report"}.items()
@@ -98,27 +103,44 @@ class Pool:
     def __len__(self) -> int:
         return len(self.studies)
 
+    @property
+    def widest(self) -> str:
+        """Which answers are right, as wide as is known: "coding", or "wording" where nobody coded them."""
+        return "coding" if "coding" in self.right else "wording"
+
     @cached_property
     def reader(self) -> np.ndarray:
         """Image × report scores `[P, P]` of a perfect reader of the simulated radiographs."""
         return reader_scores(self.studies["appearance"].tolist())
 
-    def splits(self, draws: int, seed: int = 0) -> np.ndarray:
-        """Which studies calibrate in each draw, bool `[draws, P]`: as many as do, whole patients at random.
+    def thinned(self, most: int, seed: int = 0) -> Pool:
+        """Of more studies than `most`, those of random patients: as many as fit, of both tables alike."""
+        if len(self) <= most:
+            return self
+        _, patient = np.unique(owners(self.studies), return_inverse=True)
+        order = np.random.default_rng(seed).permutation(patient.max() + 1)
+        drawn = order[np.cumsum(np.bincount(patient)[order]) <= most]
+        rows = np.flatnonzero(np.isin(patient, drawn))
+        return Pool(
+            self.studies.iloc[rows].reset_index(drop=True),
+            int((rows < self.calibration).sum()),
+            self.scores[np.ix_(rows, rows)],
+            {name: of[np.ix_(rows, rows)] for name, of in self.right.items()},
+            {direction: of[rows] for direction, of in self.strangeness.items()},
+        )
 
-        More than as many where a patient has several studies; then patients are exchangeable, and queries
-        only if it does not matter how many studies their patient has.
+    def splits(self, draws: int, seed: int = 0) -> np.ndarray:
+        """Which studies calibrate in each draw, bool `[draws, P]`: all of as many patients, at random.
+
+        So patients are exchangeable. Where some have several studies, the number of studies varies from draw
+        to draw, and queries are exchangeable only if it does not matter how many their patient has.
         """
-        ids = self.studies["study_id"].tolist()
-        patients = [
-            patient or own for patient, own in zip(patients_of(self.studies) or ids, ids, strict=True)
-        ]
-        _, patient = np.unique(patients, return_inverse=True)
-        studies, rng = np.bincount(patient), np.random.default_rng(seed)
-        chosen = np.zeros((draws, len(studies)), dtype=bool)
+        _, patient = np.unique(owners(self.studies), return_inverse=True)
+        patients, rng = patient.max() + 1, np.random.default_rng(seed)
+        calibrating = min(len(np.unique(patient[: self.calibration])), patients - 1)  # one is left to test
+        chosen = np.zeros((draws, patients), dtype=bool)
         for row in chosen:
-            order = rng.permutation(len(studies))
-            row[order[: 1 + np.searchsorted(np.cumsum(studies[order]), self.calibration)]] = True
+            row[rng.permutation(patients)[:calibrating]] = True
         return chosen[:, patient]
 
     def beside_test(self, scores: np.ndarray, right: np.ndarray) -> tuple[tuple, tuple]:

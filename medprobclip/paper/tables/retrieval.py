@@ -27,9 +27,10 @@ from medprobclip.evaluation.retrieval import (
 )
 from medprobclip.paper.tables.hubs import HUB_K
 from medprobclip.paper.tables.reported import beside
-from medprobclip.paper.tables.scored_runs import Results, reference_of, stacked
+from medprobclip.paper.tables.scored_runs import Result, Results, reference_of, stacked
 from medprobclip.similarity import SCORES
 
+FITTING = ("1", "2–10", "11–100", "over 100")  # how many reports fit a film
 Drawn = tuple[dict[str, np.ndarray], dict[str, np.ndarray]]  # by method: a number a run, and paired draws
 
 
@@ -39,29 +40,28 @@ def recall_table(results: Results, less_hubs: Results) -> pd.DataFrame:
     Columns: `direction`, `metric`, `score` (`own`; `bank`, of `less_hubs`), those of
     `evaluation.resampling.compare` (percent; ranks for the median rank), and `reported`. The difference of a
     row `bank` is from the method's own score, that of the others from the reference. Rows `random` (expected
-    of a random order, exact) and `ceiling` (expected of a perfect reader of the simulated radiographs) have
-    a value only.
+    of a random order, exact) and, for simulated radiographs only, `ceiling` (expected of a perfect reader)
+    have a value only.
     """
     own = reference_of(results)
     truth = results[own][0].truth
-    scored, sums = {OWN: results, BANK: less_hubs}, {"random": 0.0, "ceiling": 0.0}
+    scored, sums = {OWN: results, BANK: less_hubs}, {}
     parts, hits = {}, {score: dict.fromkeys(of, 0.0) for score, of in scored.items()}
     for direction, turn in TURNS.items():
         ranks = {
             score: {name: np.stack([run.ranks[direction] for run in runs]) for name, runs in of.items()}
             for score, of in scored.items()
         }
-        matches, reader = turn(truth.matches), turn(truth.reader)
+        matches = turn(truth.matches)
         for k in CUTOFFS:
             values = {
                 score: {name: 100.0 * (r <= k) for name, r in of.items()} for score, of in ranks.items()
             }
-            lines = {
-                "random": chance_recall_at(matches, k),
-                "ceiling": expected_recall_at(reader, matches, k),
-            }
+            lines = {"random": chance_recall_at(matches, k)}
+            if truth.reader is not None:
+                lines["ceiling"] = expected_recall_at(turn(truth.reader), matches, k)
             hits = {s: {name: hits[s][name] + v for name, v in of.items()} for s, of in values.items()}
-            sums = {name: sums[name] + value for name, value in lines.items()}
+            sums = {name: sums.get(name, 0.0) + value for name, value in lines.items()}
             parts[direction, f"R@{k}"] = _with_lines(_by_score(_means, values, own), lines)
         parts[direction, "median rank"] = _by_score(_medians, ranks, own)
     parts["both", "RSUM"] = _with_lines(_by_score(_means, hits, own), sums)
@@ -109,14 +109,34 @@ def _with_lines(table: pd.DataFrame, lines: dict[str, float]) -> pd.DataFrame:
     return pd.concat([table, below], ignore_index=True)
 
 
+def recall_by_fit(run: Result) -> pd.DataFrame:
+    """R@10 of simulated films by how many reports fit what was drawn in them, beside its ceiling.
+
+    Columns: "reports that fit" (`FITTING`), "films", and in percent "belief in the right one, %" (that of a
+    perfect reader, mean), "R@10, %" of the run and "ceiling of R@10, %". A size that no film has, has no row.
+    """
+    reader, matches, ranks = run.truth.reader, run.truth.matches, run.ranks["i2t"]
+    fitting, rows = pd.cut((reader > 0).sum(1), [0, 1, 10, 100, np.inf], labels=FITTING), []
+    for name in fitting.unique().sort_values():
+        of = np.asarray(fitting == name)
+        rows.append({
+            "reports that fit": name,
+            "films": of.sum(),
+            "belief in the right one, %": 100 * reader.diagonal()[of].mean(),
+            "R@10, %": 100 * np.mean(ranks[of] <= 10),
+            "ceiling of R@10, %": expected_recall_at(reader[of], matches[of], 10),
+        })  # fmt: skip
+    return pd.DataFrame(rows)
+
+
 def many_to_many_table(results: Results, less_hubs: Results) -> pd.DataFrame:
-    """Retrieval when every study with the same expert coding answers the query, by method.
+    """Retrieval when every study with the same coding answers the query, by method.
 
     Columns as `recall_table` without `reported`, in percent. mAP@R, R-Precision, P@5 and P@10 count studies
     coded alike (the query's own among them). overlap@10 is the mean share of common codes of the first ten;
     nDCG@10 grades by the same share. "plausible share" is the share of wrong first answers (neither own nor
     worded alike) that are coded alike. Chance is exact, for the plausible share that of the reference's wrong
-    queries; the ceiling is that of a perfect reader of the simulated radiographs and absent for the
+    queries; the ceiling is that of a perfect reader, of simulated radiographs only, and absent for the
     plausible share.
     """
     own = reference_of(results)
@@ -141,10 +161,9 @@ def many_to_many_table(results: Results, less_hubs: Results) -> pd.DataFrame:
                 }
                 for score, of in scored.items()
             }
-            lines = {
-                "random": 100 * measure(constant, *asked).mean(),
-                "ceiling": 100 * measure(turn(truth.reader), *asked).mean(),
-            }
+            lines = {"random": 100 * measure(constant, *asked).mean()}
+            if truth.reader is not None:
+                lines["ceiling"] = 100 * measure(turn(truth.reader), *asked).mean()
             parts[direction, metric] = _with_lines(_by_score(_means, values, own), lines)
         errors = {score: _errors(of, turn) for score, of in scored.items()}
         chance = 100 * float(np.mean([e.chance_share for e in errors[OWN][own]]))

@@ -7,6 +7,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medprobclip.data.coding import codes_of
 from medprobclip.data.corruptions import CORRUPTIONS, SEVERITIES, corrupt
 from medprobclip.evaluation.discrimination import auroc, paired_auroc
 from medprobclip.evaluation.reliability import drawn_aurc, risk_coverage
@@ -23,9 +24,10 @@ DETECTS = {f"{name}_detects": label for name, label in DOUBTS.items()}
 def fault_examples(studies: pd.DataFrame, csv: Path, size: int) -> tuple[np.ndarray, pd.DataFrame]:
     """One radiograph with much to see, under every fault: uint8 `[faults, 1 + severities, S, S]`.
 
-    The faultless one first; and what is done at each severity: `corruption`, `unit`, a column a severity.
+    It is the first with `MUCH` codes, else the first of all. The faultless one comes first; and what is done
+    at each severity: `corruption`, `unit`, a column a severity.
     """
-    shown = int(np.argmax(studies["codes"].map(len) >= MUCH))
+    shown = int(np.argmax([len(codes) >= MUCH for codes in codes_of(studies)]))
     image = reference_radiographs(studies, csv, size)[[shown]]
     ids = [studies["study_id"].iloc[shown]]
     worse = [[corrupt(image, name, severity, ids)[0] for severity in SEVERITIES] for name in CORRUPTIONS]

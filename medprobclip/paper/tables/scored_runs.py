@@ -10,6 +10,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
+from medprobclip.data.coding import codes_of
 from medprobclip.data.correspondence import same_coding
 from medprobclip.evaluation.ceiling import reader_scores
 from medprobclip.evaluation.embedding import Embeddings
@@ -27,8 +28,9 @@ from medprobclip.training.runs import embed_run, load_run
 class Truth:
     """What is known of N held-out studies, whatever the model: `[N, N]` each, radiograph × report.
 
-    `matches`: own or worded alike; `relevant`: coded alike by the experts; `overlap`: shared codes, 0 to 1;
-    `reader`: the scores of a perfect reader of the simulated radiographs.
+    `matches`: own or worded alike; `relevant`: coded alike; `overlap`: shared codes, 0 to 1; `reader`: the
+    scores of a perfect reader of the simulated radiographs, None of others. Without `codes` nothing is coded
+    alike but a study and itself.
     """
 
     studies: pd.DataFrame
@@ -36,16 +38,16 @@ class Truth:
 
     @cached_property
     def relevant(self) -> np.ndarray:
-        ids = same_coding(self.studies["codes"])
+        ids = same_coding(codes_of(self.studies))
         return ids[:, None] == ids
 
     @cached_property
     def overlap(self) -> np.ndarray:
-        return coding_overlap(self.studies["codes"].tolist())
+        return coding_overlap(codes_of(self.studies))
 
     @cached_property
-    def reader(self) -> np.ndarray:
-        return reader_scores(self.studies["appearance"].tolist())
+    def reader(self) -> np.ndarray | None:
+        return reader_scores(self.studies["appearance"].tolist()) if "appearance" in self.studies else None
 
     def __len__(self) -> int:
         return len(self.studies)

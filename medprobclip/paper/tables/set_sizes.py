@@ -6,6 +6,7 @@ import numpy as np
 import pandas as pd
 from scipy.optimize import brentq
 
+from medprobclip.data.coding import codes_of
 from medprobclip.data.correspondence import group_sizes, same_coding
 from medprobclip.evaluation.conformal import best_right_scores, p_values, prediction_sets, set_threshold
 from medprobclip.evaluation.reliability import by_group
@@ -24,13 +25,14 @@ def size_table(
     Right is what is worded alike; of the method's first run. Columns: `method`, `direction`; `by`: `MODEL`,
     calibrated on the calibration studies, each beside the test items; for simulated radiographs `CALIBRATED`,
     the perfect reader of `evaluation.ceiling` in the same way, and `LEAST`, this reader's `least_sets` on the
-    very test queries; `group` (of `SHARED`, and "all"), `studies`, `low`, `median`, `high` (quartiles of the
-    set size), `mean`, and `coverage`, the share of sets with a right answer.
+    very test queries; `group` (of `SHARED`, and "all", the only one where nobody coded the studies),
+    `studies`, `low`, `median`, `high` (quartiles of the set size), `mean`, and `coverage`, the share of sets
+    with a right answer.
     """
     run = test[method][0]
     pool = Pool.of(calibration[method][0], run)
-    sharing = group_sizes(same_coding(run.truth.studies["codes"]))
-    bins = np.searchsorted(list(SHARED.values()), sharing)
+    codes = codes_of(run.truth.studies)
+    bins = np.searchsorted(list(SHARED.values()), group_sizes(same_coding(codes)))
     parts = {}
     for direction in DIRECTIONS:
         scores, right = turned(pool, direction, "wording")
@@ -46,7 +48,7 @@ def size_table(
             else:
                 sets = prediction_sets(asked[0], set_threshold(best_right_scores(*fitted), alpha))
                 sizes, held = sets.sum(1).astype(float), (sets & asked[1]).any(1)
-            parts[direction, name] = _by_sharing(sizes, held, bins)
+            parts[direction, name] = _by_sharing(sizes, held, bins if any(codes) else None)
     table = stacked(parts, "direction", "by")
     table.insert(0, "method", method)
     return table
@@ -71,9 +73,9 @@ def least_sets(scores: np.ndarray, right: np.ndarray, alpha: float) -> tuple[np.
     return above + share * tied.sum(1), held(share)
 
 
-def _by_sharing(sizes: np.ndarray, held: np.ndarray, bins: np.ndarray) -> pd.DataFrame:
-    tables = []
-    for of, names in ((bins, list(SHARED)), (np.zeros(len(bins), int), ["all"])):
+def _by_sharing(sizes: np.ndarray, held: np.ndarray, bins: np.ndarray | None) -> pd.DataFrame:
+    tables, every = [], (np.zeros(len(sizes), int), ["all"])
+    for of, names in (every,) if bins is None else ((bins, list(SHARED)), every):
         table = by_group(sizes, of, names)
         inside = [of == names.index(group) for group in table["group"]]
         table["mean"] = [sizes[rows].mean() for rows in inside]

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+from collections.abc import Callable, Sequence
 
 import numpy as np
 import pandas as pd
 import torch
 
+from medprobclip.data.coding import codes_of
 from medprobclip.data.odd_texts import ODD_TEXTS, odd_texts
+from medprobclip.data.views import LATERAL, reference_view, view_kind
 from medprobclip.evaluation.confidence import negative_entropy
 from medprobclip.evaluation.conformal import p_values
 from medprobclip.evaluation.discrimination import paired_auroc
@@ -22,14 +24,19 @@ from medprobclip.simulator.unusual import UNUSUAL, unusual_films
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.loop import TrainingError
 from medprobclip.training.runs import load_run, load_strangeness, open_table, run_threads
+from medprobclip.workbench.corpus import Corpus
+
+# Kinds of film that are made of a study's own films; what else there is, the simulator draws.
+_TURNED = {"mirrored": lambda films: films[:, :, ::-1].copy(), "inverted": lambda films: 255 - films}
 
 
 def third_kind_table(
-    run: Result, fitted: Result, corpus: Path, split: str = "test"
+    run: Result, fitted: Result, corpus: Corpus, split: str = "test"
 ) -> tuple[pd.DataFrame, np.ndarray]:
     """Does a run notice films and texts that no study has? The table, and a picture of each kind of film.
 
-    Of a simulated corpus's `split`, which `run` was scored on; `fitted` is the same on calibration studies.
+    Of a corpus's `split`, which `run` was scored on; `fitted` is the same on calibration studies. Without the
+    simulator there are only the kinds of film that are made of stored ones: mirrored, inverted, lateral.
     Columns: `side` (image or report), `kind`, `label`, `detectable` (could a look at it alone tell?), `why`,
     `n`, `doubt` (of `DOUBTS`), `auroc`, `low`, `high` for telling it from the study's own, over studies, and
     `flagged`, the share that is called strange at `mixed_quality.RATE`. Pictures: uint8 `[1 + kinds, S, S]`,
@@ -42,7 +49,7 @@ def third_kind_table(
     model, tokenizer = load_run(run.folder)
     studies, size = run.truth.studies, model.config.image_size
     own = run.embeddings
-    images = open_table(corpus / f"{split}.csv", size).images.rows
+    images = open_table(corpus.part(split), size).images.rows
     good = {"image": fitted.embeddings.image_strangeness, "report": fitted.embeddings.report_strangeness}
     rows = []
 
@@ -64,12 +71,17 @@ def third_kind_table(
             })  # fmt: skip
 
     with pinned_threads(run_threads(run.folder)):
-        films = reference_radiographs(studies, corpus / f"{split}.csv", size)
+        films = reference_radiographs(studies, corpus.part(split), size)
+        own_films = films
         before = doubts_of("image", *embed_images(model, torch.from_numpy(films), known))
         shown = _shown(studies)
         pictures = [films[shown]]
         for kind, of in UNUSUAL.items():
-            which, films = unusual_films(kind, studies, images, SimulationConfig(size), corpus / "unusual")
+            if corpus.simulated:
+                folder = corpus.simulated / "unusual"
+                which, films = unusual_films(kind, studies, images, SimulationConfig(size), folder)
+            else:
+                which, films = _of_own_films(kind, studies, own_films, images)
             if len(which):
                 now = doubts_of("image", *embed_images(model, torch.from_numpy(films), known))
                 compare("image", kind, of, which, now, before)
@@ -85,8 +97,40 @@ def third_kind_table(
     return pd.DataFrame(rows), np.stack(pictures)
 
 
+def _of_own_films(
+    kind: str, studies: pd.DataFrame, films: np.ndarray, images: Callable[[list[str]], np.ndarray]
+) -> tuple[np.ndarray, np.ndarray]:
+    """As `unusual_films`, without a simulator: row numbers `[n]`, films uint8 `[n, S, S]`, often none.
+
+    `films` are the studies' own, `[N, S, S]`; a lateral stands in the place of another view.
+    """
+    if kind in _TURNED:
+        return np.arange(len(films)), _TURNED[kind](films)
+    rows = np.flatnonzero([_has_lateral(views) for views in studies["view_names"]])
+    if kind != "lateral" or not len(rows):
+        return rows[:0], films[:0]
+    taken = studies.iloc[rows]
+    paths = [
+        next(path for path, view in zip(paths, views, strict=True) if view_kind(view) == LATERAL)
+        for paths, views in zip(taken["image_paths"], taken["view_names"], strict=True)
+    ]
+    return rows, images(paths)
+
+
+def _has_lateral(views: Sequence[str]) -> bool:
+    """Is there a lateral beside another view, which stands for the study?"""
+    kinds = [view_kind(view) for view in views]
+    return LATERAL in kinds and kinds[reference_view(views)] != LATERAL
+
+
 def _shown(studies: pd.DataFrame) -> int:
-    """A study that has every kind of film where there is one: both views, and as much drawn as in any."""
+    """A study that has every kind of film where there is one: both views, and as much drawn as in any.
+
+    Of radiographs that nobody drew, as many codes as any.
+    """
+    if "appearance" not in studies:
+        both = studies["view_names"].map(_has_lateral)
+        return int(np.argmax(np.where(both, [len(codes) for codes in codes_of(studies)], -1)))
     both = studies["view_names"].map(lambda views: {"PA", "LATERAL"} <= set(views))
     return int(np.argmax(np.where(both, studies["appearance"].map(len), -1)))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from medprobclip.data.coding import NO_FINDING, UNCODED
+from medprobclip.data.coding import NO_FINDING, NORMAL, UNCODED, codes_of
 from medprobclip.data.correspondence import group_sizes, same_coding
 from medprobclip.data.views import LATERAL, reference_view, view_kind
 from medprobclip.evaluation.reliability import (
@@ -46,40 +46,50 @@ _COLUMNS = (
 )  # fmt: skip
 
 
-def properties(studies: pd.DataFrame, rendered: pd.DataFrame, train_studies: pd.DataFrame) -> pd.DataFrame:
+def properties(
+    studies: pd.DataFrame, rendered: pd.DataFrame | None, train_studies: pd.DataFrame
+) -> pd.DataFrame:
     """What is known of N test studies, whatever the model: one row each, in their order.
 
-    `studies` and `train_studies` as `data.studies.read_studies` gives them, `rendered` the corpus's table of
-    that name. Columns: `study_id`; `normal` (bool); `sharing`, how many test studies have the same coding;
-    `findings`, how many codes it has, 0 for a normal one; `rarity`, the mean over its codes, normal among
-    them, of −log of the share of training studies with the code, each count and the total one more; of these
-    three a study that nobody coded has none (NaN). `conspicuity`: the mean of what was drawn, on the film
-    that stands for the study (`simulator.truth.conspicuity`), NaN where nothing was. `length`: words of the
-    findings section.
+    `studies` and `train_studies` as `data.studies.read_studies` gives them, `rendered` the table of that name
+    of the demo's corpus, None for radiographs of one's own. Columns, as far as they can be known: `study_id`;
+    `normal` (bool); `sharing`, how many test studies have the same coding; `findings`, how many codes it has,
+    0 for a normal one; `rarity`, the mean over its codes, normal among them, of −log of the share of training
+    studies with the code, each count and the total one more; of these three a study that nobody coded has
+    none (NaN), and tables without any code have none of the four. `conspicuity`: the mean of what was drawn,
+    on the film that stands for the study (`simulator.truth.conspicuity`), NaN where nothing was; only with
+    `rendered`. `length`: words of the findings section.
     """
+    known = {"study_id": studies["study_id"].to_numpy()}
+    if any(codes_of(studies)):
+        known |= _of_the_coding(studies, train_studies)
+    if rendered is not None:
+        films = [view_kind(views[reference_view(views)]) for views in studies["view_names"]]
+        seen = rendered.groupby("study_id")[["pa_conspicuity", "lateral_conspicuity"]].mean()
+        seen = seen.reindex(studies["study_id"])
+        lateral = np.array([film == LATERAL for film in films])
+        known["conspicuity"] = np.where(lateral, seen["lateral_conspicuity"], seen["pa_conspicuity"])
+    return pd.DataFrame(known | {"length": [len(text.split()) for text in studies["findings"]]})
+
+
+def _of_the_coding(studies: pd.DataFrame, train_studies: pd.DataFrame) -> dict[str, np.ndarray | list]:
+    """The columns of `properties` that ask how studies were coded."""
     codes = [frozenset(of) - {UNCODED} for of in studies["codes"]]
     coded = np.array([bool(of) for of in codes])
     taught: dict[str, int] = {}
-    for of in train_studies["codes"]:
+    for of in codes_of(train_studies):
         for code in set(of):
             taught[code] = taught.get(code, 0) + 1
     surprise = {
         code: float(np.log((len(train_studies) + 1) / (taught.get(code, 0) + 1)))
         for code in frozenset().union(*codes)
     }
-    films = [view_kind(views[reference_view(views)]) for views in studies["view_names"]]
-    seen = rendered.groupby("study_id")[["pa_conspicuity", "lateral_conspicuity"]].mean()
-    seen = seen.reindex(studies["study_id"])
-    lateral = np.array([film == LATERAL for film in films])
-    return pd.DataFrame({
-        "study_id": studies["study_id"].to_numpy(),
-        "normal": [of == {"normal"} for of in codes],
+    return {
+        "normal": [of == {NORMAL} for of in codes],
         "sharing": np.where(coded, group_sizes(same_coding(studies["codes"])), np.nan),
         "findings": [len(of - set(NO_FINDING)) if of else np.nan for of in codes],
         "rarity": [np.mean([surprise[code] for code in sorted(of)]) if of else np.nan for of in codes],
-        "conspicuity": np.where(lateral, seen["lateral_conspicuity"], seen["pa_conspicuity"]),
-        "length": [len(text.split()) for text in studies["findings"]],
-    })  # fmt: skip
+    }
 
 
 def knows_variance(method: str) -> bool:
@@ -100,7 +110,8 @@ def knowledge_table(
     reports, length given each other, and the rank of the right answer given all of them. Given conspicuity
     means 0 where nothing was drawn. Studies that nobody coded are left out, those without a finding for
     "sharing_abnormal", those where nothing was drawn for "conspicuity", and for "rank_unambiguous" those
-    whose coding another has.
+    whose coding another has. What `properties` does not know has no row; what has nothing else to be given
+    has no partial correlation (NaN).
 
     `severity`: by method the total variance of the radiographs under faults `[F, S, N]`; where it is given,
     "severity" has the row of `evaluation.reliability.severity_correlation`, without a partial one.
@@ -139,22 +150,26 @@ def under_faults(films: pd.DataFrame) -> dict[str, np.ndarray]:
 
 
 def counted_studies(known: pd.DataFrame) -> dict[str, np.ndarray]:
-    """The studies behind each of PROPERTIES, bool `[N]`, from the table of `properties`."""
+    """The studies behind each of PROPERTIES, bool `[N]`, from the table of `properties`.
+
+    Of what is not known there is none; where nobody coded the studies, all count.
+    """
+    if "rarity" not in known:
+        every = np.ones(len(known), dtype=bool)
+        return {name: every for name in PROPERTIES if name not in CONTROLLED}
     coded = known["rarity"].notna()
-    own = {
-        "sharing_abnormal": coded & ~known["normal"],
-        "conspicuity": coded & known["conspicuity"].notna(),
-        "rank_unambiguous": known["sharing"] == 1,
-    }
+    own = {"sharing_abnormal": coded & ~known["normal"], "rank_unambiguous": known["sharing"] == 1}
+    if "conspicuity" in known:
+        own["conspicuity"] = coded & known["conspicuity"].notna()
     return {name: own.get(name, coded).to_numpy() for name in PROPERTIES}
 
 
 def _side(known: pd.DataFrame, inputs: tuple[str, ...]) -> list[dict]:
     """The rows of one run on one side: `properties` with the columns `variance` and `rank`."""
-    counted = counted_studies(known)
+    counted, inputs = counted_studies(known), tuple(name for name in inputs if name in known)
     filled = known.fillna({"conspicuity": 0.0})
     rows = []
-    for name in PROPERTIES:
+    for name in counted:
         column = CONTROLLED.get(name, name)
         if column not in (*inputs, "rank"):
             continue
@@ -164,7 +179,7 @@ def _side(known: pd.DataFrame, inputs: tuple[str, ...]) -> list[dict]:
         row = {"property": name, "n": len(part)}
         for prefix, values in (
             ("rho", rank_correlation(*pair) if len(part) else (np.nan,) * 3),
-            ("partial", partial_rank_correlation(*pair, others) if len(part) else (np.nan,) * 3),
+            ("partial", partial_rank_correlation(*pair, others) if others.size else (np.nan,) * 3),
         ):
             row |= zip((prefix, f"{prefix}_low", f"{prefix}_high"), values, strict=True)
         rows.append(row)

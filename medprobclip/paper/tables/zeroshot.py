@@ -8,7 +8,8 @@ from collections.abc import Iterable
 import numpy as np
 import pandas as pd
 
-from medprobclip.data.chexpert import coded, label_findings
+from medprobclip.data.chexpert import coded, judged_findings
+from medprobclip.data.coding import codes_of
 from medprobclip.data.reports import sentences
 from medprobclip.evaluation.resampling import drawn_queries, over_drawn_runs, summaries
 from medprobclip.evaluation.retrieval import BootstrapConfig
@@ -23,6 +24,11 @@ from medprobclip.paper.tables.reported import beside
 from medprobclip.paper.tables.scored_runs import Result, Results, reference_of, stacked
 from medprobclip.training.runs import load_run
 
+# What `finding_table` cannot do without, as in "Table 2 steps aside: it needs ...".
+CODED_FINDINGS = (
+    "validation and test studies that are coded, some with and some without a finding, by codes of OpenI or "
+    "by the 14 columns of CheXpert's or NegBio's labels"
+)
 _DENIAL = {"no", "not", "without"}
 # Words that both kinds of sentences share, and that name no finding.
 _PLAIN = _DENIAL | set(
@@ -31,22 +37,29 @@ _PLAIN = _DENIAL | set(
 
 
 def finding_scores(run: Result) -> tuple[pd.DataFrame, pd.DataFrame]:
-    """Scores and labels of the coded studies of a run, a column a finding: float and bool `[N, 13]`."""
-    codes = run.truth.studies["codes"].tolist()
+    """Scores and labels of the coded studies of a run, a column a finding: float and nullable `[N, 13]`.
+
+    A label is missing where it is uncertain.
+    """
+    codes = codes_of(run.truth.studies)
     judged = coded(codes)
     model, tokenizer = load_run(run.folder)
     scores = score_findings(model, run.embeddings.image, encode_prompts(model, tokenizer))
-    return scores[judged].reset_index(drop=True), label_findings(codes)[judged].reset_index(drop=True)
+    return scores[judged].reset_index(drop=True), judged_findings(codes)[judged].reset_index(drop=True)
 
 
-def finding_table(validation: Results, test: Results) -> pd.DataFrame:
+def finding_table(validation: Results, test: Results) -> pd.DataFrame | None:
     """AUROC by finding and method, means over the runs, with the paper's numbers beside.
 
     Columns: `finding` (the thirteen, "Mean" over those that can be judged, "No Finding"), those of
     `evaluation.resampling.compare`, `positives` and `negatives` among the test studies,
     `balanced_accuracy` at the threshold that is best on validation studies, `findings` behind the mean, and
-    `reported`. A finding that no test study has, or every, has no row.
+    `reported`. Positives and negatives are counted over the studies that are judged, not those whose label
+    is uncertain. A finding that no test study has, or every, has no row; None where no finding has one, or no
+    validation study is coded (`CODED_FINDINGS`).
     """
+    if not all(coded(codes_of(of[reference_of(of)][0].truth.studies)).any() for of in (validation, test)):
+        return None
     config = BootstrapConfig()
     every: dict[str, dict[str, np.ndarray]] = {}
     draws: dict[str, dict[str, np.ndarray]] = {}
@@ -66,6 +79,8 @@ def finding_table(validation: Results, test: Results) -> pd.DataFrame:
             row = tables[0].loc[finding, ["positives", "negatives", "findings"]].to_dict()
             accuracy = np.mean([t.loc[finding, "balanced_accuracy"] for t in tables])
             facts[finding, method] = {**row, "balanced_accuracy": accuracy}
+    if not every:
+        return None
     parts = {}
     for finding in every:
         table = summaries(every[finding], draws[finding], reference_of(test))

@@ -1,11 +1,15 @@
 # Names to take from the package itself, each loaded when it is first used.
 from .alike import (
     agreement_table as agreement_table,
+    example_study as example_study,
+    films_of as films_of,
     heading_table as heading_table,
     said_of_agreement as said_of_agreement,
+    said_of_groups as said_of_groups,
     said_of_normal as said_of_normal,
     said_of_sharing as said_of_sharing,
     sharing_table_of as sharing_table_of,
+    view_table as view_table,
 )
 from .before_after import (
     before_and_after as before_and_after,
@@ -34,11 +38,7 @@ from .dimensions import (
     hubs_by_dimension as hubs_by_dimension,
     said_of_hubs as said_of_hubs,
 )
-from .drawn import (
-    conspicuity_by_kind as conspicuity_by_kind,
-    finding_sheet as finding_sheet,
-    study_with_findings as study_with_findings,
-)
+from .drawn import drawn_truth as drawn_truth, finding_sheet as finding_sheet
 from .edited_patient import (
     FINDINGS as FINDINGS,
     contrast_table as contrast_table,
@@ -54,8 +54,10 @@ from .faults import (
 )
 from .film import idea_film as idea_film
 from .first_batch import (
+    column_label as column_label,
     eight_studies as eight_studies,
     parameter_table as parameter_table,
+    pieces_told as pieces_told,
     reports_alike as reports_alike,
     said_of_spread as said_of_spread,
     said_of_targets as said_of_targets,

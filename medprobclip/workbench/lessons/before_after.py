@@ -12,13 +12,12 @@ from accelerate.utils import set_seed
 from matplotlib.figure import Figure
 
 from medprobclip.data.dataset import StudyDataset
-from medprobclip.data.privacy import least_patients
 from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, embed
 from medprobclip.evaluation.resampling import percentiles, resampled_means
 from medprobclip.evaluation.retrieval import BootstrapConfig
-from medprobclip.training.encoders import build_model, training_tokenizer
+from medprobclip.training.encoders import build_model
 from medprobclip.training.profiles import Profile
-from medprobclip.training.runs import embed_run, load_run, open_table
+from medprobclip.training.runs import embed_run, load_run
 from medprobclip.workbench.style import CHANCE, IMAGE, INK, REPORT, use_style
 
 BEFORE, AFTER = STAGES = ("before", "after")
@@ -35,18 +34,20 @@ class BeforeAfter:
     scores: dict[str, np.ndarray]
 
 
-def before_and_after(run: Path, train_csv: Path, val_csv: Path, profile: Profile) -> BeforeAfter:
+def before_and_after(
+    run: Path, val_csv: Path, profile: Profile, show_text: bool | None = None
+) -> BeforeAfter:
     """The run's best model, and the one that it started from: the same seed draws the same weights again.
 
-    Raises TrainingError when the run is not finished.
+    Both read with the run's vocabulary: how many weights are drawn depends on it, and text that is asked for
+    later (`show_text`) does not change it. Raises TrainingError when the run is not finished.
     """
-    after, dataset, _ = embed_run(run, val_csv, "embeddings-validate")
-    training = open_table(train_csv, profile.encoders.image_size).studies
-    tokenizer = training_tokenizer(profile.encoders, training, least_patients(training))
+    after, dataset, _ = embed_run(run, val_csv, "embeddings-validate", show_text=show_text)
+    trained, tokenizer = load_run(run)
     set_seed(profile.training.seed)
     untrained = build_model(profile.encoders, tokenizer, **profile.objective.model_settings())
     before = embed(untrained, StudyDataset(dataset.studies, dataset.images, tokenizer, (EVALUATION_SECTION,)))
-    scores = {BEFORE: before.scores(untrained), AFTER: after.scores(load_run(run)[0])}
+    scores = {BEFORE: before.scores(untrained), AFTER: after.scores(trained)}
     return BeforeAfter(dataset, {BEFORE: before, AFTER: after}, scores)
 
 

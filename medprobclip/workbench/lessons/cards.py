@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib import cbook
 from PIL import Image
 
+from medprobclip.data.privacy import WITHHELD
 from medprobclip.data.radiographs import read_image
 from medprobclip.workbench import style
 from medprobclip.workbench.lessons.desk import Desk, Reply
@@ -26,7 +27,10 @@ def card_of_study(desk: Desk, study: str) -> str:
     """A study's film asks for reports; words that its own report does not have are marked."""
     own = desk.row(study)
     reply = desk.ask_study(study)
-    said = f"<b>Asked by the film of {html.escape(study)}.</b> Its report: “{html.escape(desk.report(own))}”"
+    report = f"“{html.escape(desk.report(own))}”"
+    if not desk.shows_text:
+        report = f"{WITHHELD} ({_without_text(desk, own)})"
+    said = f"<b>Asked by the film of {html.escape(study)}.</b> Its report: {report}"
     return _page(desk, reply, said, desk.film(study), own, words_of(desk.report(own)))
 
 
@@ -79,6 +83,8 @@ def verdict(reply: Reply) -> str:
 def standing(desk: Desk, reply: Reply, own: int) -> str:
     """Where the study that asks stands among its answers, and the best of those that are coded alike."""
     said = f"Its own report stands at rank {reply.rank(own)} of {len(reply.scores)}"
+    if not desk.coded:
+        return f"{said}."
     alike = np.flatnonzero(desk.coding == desk.coding[own])
     alike = alike[alike != own]
     if not len(alike):
@@ -106,25 +112,27 @@ def _page(
     if film is not None:
         picture = _picture(film, FILM, "the film that asks")
         head = f'<table><tr><td style="{_CELL}">{picture}</td><td style="{_CELL}">{head}</td></tr></table>'
-    note = (
-        "report"
-        if known is None and not asked
-        else ("report (marked: not in the film's own)" if known is not None else "report (marked: asked for)")
-    )
+    which = "not in the film's own" if known is not None else "asked for" if asked else ""
+    note = f"report (marked: {which})" if which else "report"
+    if not desk.shows_text:
+        note = "report (text withheld)"
     films = answers.kind.finds == "image"
     columns = ["rank", "film"] if films else ["rank"]
     columns += ["study", "probability of a match", f"in the set of {answers.set_size}"]
     columns += ["which it is"] if own is not None else []
     rows = []
     for row, answer in zip(map(desk.row, answers.table["study_id"]), answers.table.itertuples(), strict=True):
-        is_a, text = desk.relation(row, own), desk.report(row)
+        is_a = desk.relation(row, own)
         cells = [f"{answer.rank}"]
         if films:
             cells.append(_picture(desk.film(answer.study_id), THUMB, f"film of {answer.study_id}"))
         cells += [html.escape(answer.study_id), _chance(answer.probability), "yes" if answer.in_set else "no"]
         if own is not None:
             cells.append(f"<b>{'own report' if is_a == 'own' else is_a}</b>")
-        text = marked(text, known, False) if known is not None else marked(text, asked or set(), True)
+        words, those = (known, False) if known is not None else (asked or set(), True)
+        text = marked(desk.report(row), words, those)
+        if not desk.shows_text:
+            text = _without_text(desk, row) + (f", {text.count('<mark>')} {which}" if which else "")
         tint = f' style="background:{COLOURS[is_a]}"' if is_a else ""
         body = "".join(f'<td style="{_CELL}">{cell}</td>' for cell in [*cells, text])
         rows.append(f"<tr{tint}>{body}</tr>")
@@ -132,6 +140,12 @@ def _page(
     table = f"<table><thead><tr>{heads}</tr></thead><tbody>{''.join(rows)}</tbody></table>"
     foot = f'<p style="margin:4px 0">{html.escape(answers.doubts)}.<br>{html.escape(answers.promise)}</p>'
     return f'<div style="max-width:1000px;line-height:1.35">{head}{table}{foot}</div>'
+
+
+def _without_text(desk: Desk, row: int) -> str:
+    """What may be said of a report whose text is withheld: codes, if anybody coded them, and length."""
+    codes = f"{html.escape(desk.said_codes(row))}; " if desk.coded else ""
+    return f"{codes}{len(desk.report(row).split())} words"
 
 
 def _chance(probability: float) -> str:

@@ -5,13 +5,16 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import torch
 
+from medprobclip.data.coding import codes_of
 from medprobclip.data.correspondence import same_coding
 from medprobclip.data.radiographs import read_image, resize_square
+from medprobclip.data.studies import read_studies
 from medprobclip.data.views import reference_view
 from medprobclip.evaluation.confidence import negative_entropy
 from medprobclip.gaussian import Gaussian
@@ -62,20 +65,27 @@ class Desk:
     """A retriever whose gallery is known study by study.
 
     `studies` is the part of a study table that is indexed, in the gallery's order, with the id as index;
-    `coding` int `[M]` is equal where expert codes are, `wording` where reports read alike to the model.
-    Raises KeyError when an indexed study is not in the table.
+    `coding` int `[M]` is equal where codes are, `wording` where reports read alike to the model; `coded`: has
+    any study a code? `shows_text` as the retriever was indexed. Raises KeyError when an indexed study is not
+    in the table.
     """
 
     def __init__(self, retriever: Retriever, studies: pd.DataFrame) -> None:
         self.retriever, gallery = retriever, retriever.gallery
         ids = [study_id for part in gallery.parts for study_id in part.study_ids]
         self.studies = studies.set_index("study_id").loc[ids]
-        codes = self.studies["codes"] if "codes" in studies else [()] * len(ids)
-        self.coding, self.wording = same_coding(codes), gallery.wording.numpy()
+        self.codes, self.shows_text = codes_of(self.studies), gallery.with_text
+        self.coded = any(self.codes)
+        self.coding, self.wording = same_coding(self.codes), gallery.wording.numpy()
         self.sides = {
             side: Gaussian.cat([part.side(side) for part in gallery.parts]) for side in ("image", "report")
         }
         self._kept: dict[object, object] = {}
+
+    @classmethod
+    def of(cls, retriever: Retriever, csv: Path) -> Desk:
+        """With the table that was indexed."""
+        return cls(retriever, read_studies(csv))
 
     def once(self, key: object, make: Callable[[], object]) -> object:
         """What `make` gives, made once for each key: a picture that is moved back is there at once."""
@@ -88,16 +98,27 @@ class Desk:
         return self.studies.index.get_loc(study)
 
     def choices(self, most: int = 40) -> dict[str, str]:
-        """Some studies, evenly spread over the gallery, by a label: id and expert codes."""
+        """Some studies, evenly spread over the gallery, by a label: id and codes."""
         step = -(-len(self.studies) // most)
-        rows = self.studies.iloc[::step]
-        codes = rows["codes"] if "codes" in rows else [()] * len(rows)
-        said = (textwrap.shorten(", ".join(of) or "not coded", 60, placeholder=" …") for of in codes)
-        return {f"{study}: {words}": study for study, words in zip(rows.index, said, strict=True)}
+        rows = range(0, len(self.studies), step)
+        said = (textwrap.shorten(self.said_codes(row), 60, placeholder=" …") for row in rows)
+        return {
+            f"{study}: {words}": study
+            for study, words in zip(self.studies.index[list(rows)], said, strict=True)
+        }
+
+    def said_codes(self, row: int) -> str:
+        """A study's codes in words."""
+        return ", ".join(self.codes[row]) or "not coded"
 
     def report(self, row: int) -> str:
-        """The report section that is searched."""
+        """The report section that is searched, whether or not it may be shown."""
         return self.studies["findings"].iloc[row]
+
+    def every(self, least: int, most: int = 1000) -> list[str]:
+        """Every `least`-th study, or fewer: no more than `most`."""
+        step = max(least, -(-len(self.studies) // most))
+        return self.studies.index[::step].tolist()
 
     def film(self, study: str) -> np.ndarray:
         """The radiograph that stands for a study, as large as the model takes it: uint8 `[S, S]`."""

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
 import pandas as pd
 
+from medprobclip.data.radiographs import read_image
 from medprobclip.evaluation.reliability import by_group
 from medprobclip.simulator.showcase import choose_examples, show_examples
 from medprobclip.simulator.simulate import SimulationConfig
@@ -42,6 +44,24 @@ def study_with_findings(studies: pd.DataFrame) -> pd.Series:
     """The first study with a PA and a lateral film and three to six codes."""
     several = studies["codes"].map(len).between(3, 6) & (studies["view_names"].map(len) == 2)
     return studies[several].iloc[0]
+
+
+class Truth(NamedTuple):
+    """One study with all that was drawn, and every kind: as `figures.rendered_truth` takes them."""
+
+    pa: np.ndarray  # uint8 [S, S]
+    lateral: np.ndarray
+    found: pd.DataFrame  # its rows of rendered.csv
+    conspicuity: pd.DataFrame  # of `conspicuity_by_kind`
+
+
+def drawn_truth(simulated: Path, studies: pd.DataFrame) -> Truth:
+    """The truth in the simulator's folder, and the study with findings among `studies`."""
+    rendered = pd.read_csv(simulated / "rendered.csv")
+    study = study_with_findings(studies)
+    pa, lateral = (read_image(path) for path in study["image_paths"])
+    found = rendered[rendered["study_id"] == study["study_id"]]
+    return Truth(pa, lateral, found, conspicuity_by_kind(rendered))
 
 
 def conspicuity_by_kind(rendered: pd.DataFrame) -> pd.DataFrame:

@@ -8,10 +8,14 @@ from dataclasses import replace
 import numpy as np
 import pandas as pd
 from torch import Tensor
+from transformers import PreTrainedTokenizerBase
 
-from medprobclip.data.coding import UNCODED
-from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset
+from medprobclip.data.coding import UNCODED, codes_of
+from medprobclip.data.dataset import SECTIONS, Batch, StudyDataset, Texts
+from medprobclip.data.labels import UNCERTAIN
+from medprobclip.data.patients import short_id
 from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
+from medprobclip.data.reports import same_text
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.objectives import batch_targets, term_weights
@@ -28,10 +32,11 @@ TERMS = {  # what readers call the terms of the loss
 }
 CONTRASTS = tuple(TERMS)[:3]
 SAME = 0.02  # nats that do not count as a difference
+BY_CODES = "equal coding, too"
 WAYS = {  # how to fill the targets, as changes of the published objective
     "own report only": {"duplicates": "negative"},
     "worded alike, too": {},
-    "equal coding, too": {"equal_coding": "positive"},
+    BY_CODES: {"equal_coding": "positive"},
     "similar reports share": {"soft": "tfidf"},
 }
 OTHERS, OWN = "others' weight", "own share, %"
@@ -69,6 +74,14 @@ def shape_table(batch: Batch, pixels: Tensor) -> pd.DataFrame:
     held |= {f"tokens of the {name}": t.input_ids for name, t in zip(SECTIONS, batch.sections, strict=True)}
     shapes = {name: " × ".join(map(str, tensor.shape)) for name, tensor in held.items()}
     return pd.DataFrame({"shape": shapes}).rename_axis("in the batch")
+
+
+def pieces_told(tokenizer: PreTrainedTokenizerBase, texts: Texts, show_text: bool) -> str:
+    """The word pieces of the first of some texts; how many they are where text is withheld."""
+    ids = texts.input_ids[0][texts.attention_mask[0] == 1]
+    return (
+        " ".join(tokenizer.convert_ids_to_tokens(ids)) if show_text else f"{len(ids)} word pieces, withheld"
+    )
 
 
 def spread_table(sides: dict[str, Gaussian]) -> pd.DataFrame:
@@ -125,10 +138,12 @@ def target_table(batch: Batch, similarity: Tensor) -> pd.DataFrame:
     """Four ways to say who is right in a batch: what others weigh beside the own report's 1, and its share.
 
     Rows WAYS; columns for either section of the report, since wording is compared section by section.
-    `similarity` `[B, B]` in [0, 1], of the reports. The table needs expert codes.
+    `similarity` `[B, B]` in [0, 1], of the reports. Where nobody coded the studies, a row is missing.
     """
     rows = {}
     for way, changes in WAYS.items():
+        if way == BY_CODES and batch.coding is None:
+            continue
         changed = replace(OBJECTIVES["medprobclip"], **changes)
         targets = batch_targets(changed, batch.text_ids, batch.coding, similarity).image_text
         sums = {section: t.weights.sum(1) for section, t in zip(SECTIONS, targets, strict=True)}
@@ -166,14 +181,25 @@ def untrained_scores(scores: np.ndarray, study_ids: Sequence[str]) -> pd.DataFra
 def eight_studies(studies: pd.DataFrame, count: int = 8) -> tuple[np.ndarray, list[str]]:
     """Rows `[n]` of a study table with different headings, n up to `count`, and these headings.
 
-    The first study of each heading, those with fewest codes before others; uncoded ones are left out.
+    The first study of each heading, those with fewest codes before others; uncoded ones are left out, and so
+    is what a label is uncertain of. Where there are not two headings, the first `count` studies whose
+    findings are worded differently, and "study" with their ids.
     """
-    few_first = studies["codes"].map(len).sort_values(kind="stable").index
+    codes = pd.Series(codes_of(studies)).reset_index(drop=True)
+    few_first = codes.map(len).sort_values(kind="stable").index
     rows: dict[str, int] = {}
     for row in few_first:
-        codes: Sequence[str] = studies["codes"].iloc[row]
-        heading = codes[0].split("/")[0] if codes else UNCODED
+        sure = [code for code in codes[row] if not code.endswith(f"/{UNCERTAIN}")]
+        heading = sure[0].split("/")[0] if sure else UNCODED
         if heading != UNCODED:
             rows.setdefault(heading, row)
+    if len(rows) < 2:
+        first = np.unique(same_text(studies[SECTIONS[0]]), return_index=True)[1]
+        rows = {f"study {short_id(str(studies['study_id'].iloc[row]))}": row for row in first}
     chosen = list(rows.items())[:count]
     return np.array([row for _, row in chosen], dtype=int), [heading for heading, _ in chosen]
+
+
+def column_label(headings: Sequence[str]) -> str:
+    """What the columns of a score matrix are whose names `eight_studies` gave."""
+    return "report of" if headings and headings[0].startswith("study ") else "report of the study coded …"

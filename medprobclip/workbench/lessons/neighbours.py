@@ -107,7 +107,8 @@ def neighbourhood(desk: Desk, study: str, answers: int) -> Figure:
         look = {"color": COLOURS[kind], "weight": "bold", "ha": "center", "va": "center"}
         ax.text(*label, f"{reply.rank(row)}", size=9.5, **look).set_path_effects(HALO)
     looks = {"the film": style.IMAGE, "own report, at its rank": style.ACCENT}
-    looks |= {"coded alike": style.OCHRE, "another report": style.QUIET}
+    looks |= {"coded alike": style.OCHRE} if desk.coded else {}
+    looks |= {"another report": style.QUIET}
     for name, colour in looks.items():
         ax.plot([], [], "o", color=colour, label=name)
     ax.legend(loc="upper center", bbox_to_anchor=(0.5, -0.01), ncols=2, fontsize=9, handletextpad=0.3)

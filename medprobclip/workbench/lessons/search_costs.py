@@ -11,9 +11,11 @@ import torch
 from matplotlib.figure import Figure
 from torch import Tensor
 
+from medprobclip.data.coding import codes_of
 from medprobclip.data.radiographs import read_image
 from medprobclip.data.reports import sentences
 from medprobclip.data.studies import read_studies
+from medprobclip.data.views import reference_view
 from medprobclip.evaluation.embedding import Embeddings
 from medprobclip.evaluation.scaling import broadcast, measure
 from medprobclip.gaussian import Gaussian
@@ -116,29 +118,43 @@ def ties(hits: Hits) -> Tensor:
     return (hits.scores[:, 1:] == hits.scores[:, :-1]).any(1)
 
 
-def answers(csv: Path, embeddings: Embeddings, hits: Hits, query: int) -> pd.DataFrame:
-    """The reports that a search found for one radiograph: score, id, is it right, its first sentence."""
+def answers(
+    csv: Path, embeddings: Embeddings, hits: Hits, query: int, shows_text: bool = True
+) -> pd.DataFrame:
+    """The reports that a search found for one radiograph: score, id, is it right, its first sentence.
+
+    Where no text may be shown: its codes, if there are any, and its length.
+    """
     studies = read_studies(csv).set_index("study_id").loc[embeddings.study_ids]
     found = hits.ids[query].tolist()
+    texts, codes = studies["findings"].iloc[found], codes_of(studies)
+    if shows_text:
+        said = {"its first sentence": [sentences(text)[0] for text in texts]}
+    else:
+        said = {"its codes": [", ".join(codes[item]) for item in found]} if any(codes) else {}
+        said |= {"its words": [len(text.split()) for text in texts]}
     return pd.DataFrame(
         {
             "score": hits.scores[query].tolist(),
             "id": found,
             "right": ["yes" if right else "no" for right in embeddings.matches()[query, found]],
-            "its first sentence": [sentences(studies["findings"].iloc[item])[0] for item in found],
+            **said,
         },
         index=pd.RangeIndex(1, len(found) + 1, name="rank"),
     )
 
 
 def asked(csv: Path, embeddings: Embeddings, query: int) -> Figure:
-    """The radiograph that asked, with its codes."""
+    """The radiograph that asked, with its codes if there are any."""
     style.use_style()
-    study = read_studies(csv).set_index("study_id").loc[embeddings.study_ids].iloc[query]
+    studies = read_studies(csv).set_index("study_id").loc[embeddings.study_ids]
+    study, codes = studies.iloc[query], codes_of(studies)[query]
     figure, ax = plt.subplots(figsize=(3.2, 3.5), layout="constrained")
-    ax.imshow(read_image(study["image_paths"][0]), cmap="gray", vmin=0, vmax=255)
+    film = study["image_paths"][reference_view(study["view_names"])]
+    ax.imshow(read_image(film), cmap="gray", vmin=0, vmax=255)
     ax.set_axis_off()
-    ax.set_title(f"query {query}\n{'; '.join(study['codes'][:2])}", fontsize=9, fontweight="normal")
+    title = f"query {query}\n{'; '.join(codes[:2])}".rstrip()
+    ax.set_title(title, fontsize=9, fontweight="normal")
     return figure
 
 

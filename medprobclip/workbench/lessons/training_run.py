@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pandas as pd
 
+from medprobclip.data.missing import has_no_text
 from medprobclip.data.reports import same_text
 from medprobclip.data.studies import read_studies
 from medprobclip.evaluation.embedding import EVALUATION_SECTION
@@ -38,8 +39,12 @@ def changed_settings(profile: Profile) -> pd.DataFrame:
 
 
 def chance_of_ten(csv: Path) -> tuple[float, int]:
-    """R@10 of a random order on a study table, percent, with equal wording right; and how many studies."""
-    ids = same_text(read_studies(csv)[EVALUATION_SECTION])
+    """R@10 of a random order on a study table, percent, with equal wording right; and how many studies.
+
+    Studies without the section that is read are left out, as they are of the evaluation.
+    """
+    texts = read_studies(csv)[EVALUATION_SECTION]
+    ids = same_text(texts[~texts.map(has_no_text)])
     return chance_recall_at(ids[:, None] == ids[None, :], 10), len(ids)
 
 

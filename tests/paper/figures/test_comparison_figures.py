@@ -121,6 +121,13 @@ def test_ablation_draws_the_table_and_keeps_rows_without_a_value(variants):
     assert points(ablation(explicit, labels).axes[2]) == points(figure.axes[2])
 
 
+def test_without_a_coding_the_ablation_has_no_panel_of_it():
+    table = ablation_rows(())
+    figure = ablation(table[table["metric"] != "mAP@R"], variant_labels(table))
+    said = [title.replace("\n", " ") for title in titles(figure.axes)]
+    assert said == ["RSUM, of 800", "AURC at R@10, less is better"]
+
+
 def test_ablation_can_be_read():
     table = ablation_rows()
     figure = ablation(table, variant_labels(table))

@@ -1,6 +1,6 @@
 """What variance knows, cards and influences: marks and texts are those of the tables, and can be read."""
 
-from functools import cache
+from functools import cache, partial
 
 import matplotlib.pyplot as plt
 import numpy as np
@@ -10,6 +10,7 @@ from drawn import assert_readable, labels_of, legend_of, titles, written
 from matplotlib.colors import to_rgba
 from matplotlib.figure import Figure
 
+from medprobclip.data.privacy import WITHHELD
 from medprobclip.paper.figures import plots
 from medprobclip.paper.figures.doubt import (
     CHANGES,
@@ -100,6 +101,15 @@ def test_knowledge_can_be_read(methods):
     assert titles(figure.axes) == ["Total variance of radiographs", "Total variance of reports"]
 
 
+def test_a_narrow_axis_is_marked_too():
+    """Of small correlations, such as few studies or properties have, more than the zero can be read."""
+    table = knowledge_rows(ALL[:1])
+    values = [name for name in table if name.startswith(("rho", "partial"))]
+    for ax in what_variance_knows(table.assign(**table[values] / 4)).axes:
+        low, high = ax.get_xlim()
+        assert sum(low <= tick <= high for tick in ax.get_xticks()) >= 2
+
+
 def card_rows(n: int) -> pd.DataFrame:
     """As `tables.cards.extremes`, with the longest of texts at the surest."""
     rows = []
@@ -143,10 +153,27 @@ def test_cards_stand_from_the_farthest_inwards():
     ]
 
 
-@pytest.mark.parametrize("n", [4, 3])
-def test_cards_can_be_read(n):
+@cache
+def drawn_withheld() -> tuple[Figure, np.ndarray]:
+    pictures = drawn_cards()[1]
+    return surest_and_least_sure(card_rows(4).assign(findings=WITHHELD), pictures), pictures
+
+
+def test_cards_of_ones_own_reports():
+    """What is withheld is no quotation and leaves room for codes; what nobody coded has none."""
+    withheld, pictures = drawn_withheld()
+    _, quote, codes = written(next(ax for ax in withheld.axes if ax.texts))
+    assert quote == WITHHELD
+    assert codes.count("\n") == 3
+    bare = surest_and_least_sure(card_rows(1).drop(columns=["codes", "sharing"]), pictures[:2])
+    assert written(next(ax for ax in bare.axes if ax.texts))[1:] == ["“Clear.”", ""]
+    assert {ax.get_xlabel() for ax in bare.axes} == {""}
+
+
+@pytest.mark.parametrize("drawn", [drawn_cards, partial(drawn_cards, 3), drawn_withheld])
+def test_cards_can_be_read(drawn):
     """No text leaves its card, however long."""
-    figure, _ = drawn_cards(n)
+    figure, _ = drawn()
     assert_readable(figure)
     for ax in figure.axes:
         box = ax.get_window_extent()

@@ -1,6 +1,7 @@
 """Figure 1 says what it is given, and no text lies on another or on a radiograph."""
 
 import itertools
+from dataclasses import replace
 from pathlib import Path
 
 import matplotlib.pyplot as plt
@@ -97,6 +98,31 @@ def test_nothing_lies_on_a_text(full, rows):
     for name, box in boxes:
         assert figure.bbox.x0 <= box.x0 < box.x1 <= figure.bbox.x1, name
         assert figure.bbox.y0 <= box.y0 < box.y1 <= figure.bbox.y1, name
+
+
+def test_without_text_and_codes_the_numbers_stand_below_the_films():
+    measured = (
+        "50000130: 29 words",
+        "50000131: 29 words, cosine 0.98",
+        "…84.10008.1.2.3456: 9 words, cosine 0.71",
+    )
+    bare = replace(GROUPS[2], coding="", coder="", quotes=(), measured=measured, whose="studies")
+    _, texts = draw([bare, bare])
+    shown = [" ".join(text.get_text().split()) for text in texts]
+    assert [shown.count(one) for one in measured] == [2, 2, 2]
+    assert "a Different studies, the same content" in shown
+    assert not any("“" in text or "code" in text.replace(CODED, "") for text in shown)
+    for (one, a), (other, b) in itertools.combinations(
+        [(t, t.get_window_extent().padded(-1)) for t in texts], 2
+    ):
+        assert not a.overlaps(b), (one.get_text(), other.get_text())
+
+
+def test_without_groups_there_are_curves_only():
+    figure = figure_1([], [], TABLES)
+    FigureCanvasAgg(figure).draw()
+    assert not [ax for ax in figure.axes if ax.images]
+    assert [line.get_label() for line in figure.axes[1].get_lines()] == list(TABLES)
 
 
 @pytest.fixture(autouse=True, scope="module")

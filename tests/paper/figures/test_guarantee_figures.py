@@ -103,6 +103,17 @@ def test_promises_stand_where_their_table_says(alarms):
     assert_readable(figure)
 
 
+def test_without_a_coding_no_panel_is_empty():
+    table = promises()
+    table = table[(table["right"] == "wording") | (table["what"] == "false alarms")]
+    figure = guarantees(table[table["grouped"] != "finding"])
+    assert labels_of(figure.axes[0]) == ["worded alike, 95 %", "worded alike, 90 %", "worded alike, 80 %"]
+    assert [ax.axison for ax in figure.axes] == [True, True, True, False, True, True]
+    assert figure.axes[3].get_title(loc="left") == ""
+    assert len(labels_of(figure.axes[2])) == 2
+    assert_readable(figure)
+
+
 def sizes(readers: int = 3) -> pd.DataFrame:
     rng = np.random.default_rng(1)
     rows = [
@@ -132,6 +143,17 @@ def test_set_sizes_stand_where_their_table_says(readers):
         assert written(ax) == [f"{100 * share:.0f} %" for share in own["coverage"]]
         assert [t.get_text().split("\n")[0] for t in ax.get_xticklabels()] == [*SHARED, "all"]
     assert legend_of(figure) == list(READERS.values())[:readers]
+    assert_readable(figure)
+
+
+def test_sets_that_are_all_the_gallery_are_seen():
+    table = sizes(1).assign(low=49.0, median=49.0, high=49.0)
+    table = table[table["group"] == "all"]
+    figure = set_sizes(table)
+    for ax in figure.axes:
+        bottom, top = ax.get_ylim()
+        assert bottom < 30 < 80 < top
+        assert ax.get_xlabel() == "coverage of sets"
     assert_readable(figure)
 
 

@@ -27,7 +27,7 @@ from matplotlib.figure import Figure
 from medprobclip.evaluation.retrieval import CUTOFFS, DIRECTIONS
 from medprobclip.paper.figures import plots
 from medprobclip.paper.figures.catalogue import hubs, many_to_many, table_1
-from medprobclip.paper.figures.methods import METHOD_COLOURS
+from medprobclip.paper.figures.methods import CEILING, METHOD_COLOURS
 from medprobclip.paper.figures.retrieval import BANK_ABOVE, SCORE_NAMES, SHOWN
 from medprobclip.paper.tables.experiments import METHODS, REFERENCE
 from medprobclip.paper.tables.reported import reported
@@ -141,6 +141,22 @@ def test_a_legend_names_only_what_is_there():
     assert of_others == [[BANK, f"hollow: the paired difference from {METHODS[REFERENCE]} may be 0"]]
 
 
+def test_without_the_simulator_no_ceiling_is_drawn():
+    """Neither in the legend nor as a line; nothing else goes."""
+    for draw, rows in ((table_1, recall_rows), (many_to_many, many_rows)):
+        table = rows(ALONE)
+        simulated, real = draw(table), draw(table[table["method"] != "ceiling"])
+        assert set(legend_of(simulated)) - set(legend_of(real)) == {"oracle ceiling"}
+        for before, after in zip(simulated.axes, real.axes, strict=True):
+            lines, left = (
+                [line.get_color() for line in ax.lines if line.get_linestyle() == "--"]
+                for ax in (before, after)
+            )
+            assert left == [colour for colour in lines if colour != CEILING["color"]]
+        dashed = [line for ax in simulated.axes for line in ax.lines if line.get_linestyle() == "--"]
+        assert CEILING["color"] in {line.get_color() for line in dashed}
+
+
 def many_rows(methods: tuple[str, ...] = ALL) -> pd.DataFrame:
     """As `tables.retrieval.many_to_many_table`."""
     parts = []
@@ -238,6 +254,15 @@ def test_hubs_can_be_read(methods):
 @pytest.mark.parametrize("of", [(table_1, recall_rows), (many_to_many, many_rows), (hubs, hub_rows)])
 def test_letters_are_large_enough_on_a_page_of_800_pixels(of):
     assert pixels_of_letters(drawn(*of, ALL)) > 10.5
+
+
+@pytest.mark.parametrize(("skew", "left"), [(0.1, 0), (-0.4, -0.4)])
+def test_no_hub_of_a_small_gallery_is_drawn_outside(skew, left):
+    """The axis starts at 0, or before it where a skew is less."""
+    table = hub_rows(ALONE)
+    table.loc[table["kind"] == "bank", ["skew", "skew_least", "skew_most"]] = skew
+    for ax in hubs(table).axes:
+        assert ax.get_xlim()[0] == 0 if left == 0 else ax.get_xlim()[0] < left
 
 
 @pytest.fixture(autouse=True)

@@ -3,7 +3,7 @@
 import pandas as pd
 import pytest
 
-from medprobclip.data.lookalikes import CODED, IMPRESSIONS, NEARLY, WORDED
+from medprobclip.data.lookalikes import CODED, IMPRESSIONS, LABELLED, NEARLY, WORDED
 from medprobclip.paper.findings.headlines import headline
 
 
@@ -43,6 +43,18 @@ def test_figure_1_says_for_how_many_the_diagonal_is_wrong(coded, said):
     assert sentence.startswith("Of 100 studies 60 % have the impression of another one, word for word, 20 %")
     assert f"{coded} % its expert codes, and 0 % a report that is nearly the same" in sentence
     assert said in sentence
+
+
+def test_figure_1_speaks_of_labels_and_without_either_of_words():
+    shared = {IMPRESSIONS: 60, WORDED: 20, NEARLY: 10}
+    labelled = headline("figure_1", alike(shared | {LABELLED: 70}))
+    assert "70 % its labels, and 10 % a report" in labelled
+    assert labelled.endswith("is wrong for 70 % by the labels alone.")
+    uncoded = headline("figure_1", alike(shared))
+    assert "20 % the findings, and 10 % a report that is nearly the same; so the diagonal" in uncoded
+    assert uncoded.endswith("is wrong for 60 % by wording alone.")
+    none = headline("figure_1", alike({IMPRESSIONS: 0, WORDED: 0, NEARLY: 10}))
+    assert none.endswith("so by wording the diagonal, which takes the own report alone for right, is right.")
 
 
 @pytest.mark.parametrize(

@@ -76,6 +76,8 @@ def test_kinds_that_are_noticed_are_counted(bounds, n):
     told = headline("third_kind", kinds(bounds, ABOVE))
     assert f"strangeness rises for {n} of 2 kinds of film and {n} of 2 kinds of text, " in told
     assert told.endswith(f"strangeness rises for {n // 2} of 1 kinds of film and {n // 2} of 1 of text.")
+    some = kinds(bounds, ABOVE).query("detectable or side == 'report'")  # nobody has a lateral
+    assert headline("third_kind", some).endswith(f"strangeness rises for {n // 2} of 1 kinds of text.")
     told = headline("third_kind", kinds(ABOVE, bounds))
     assert f"the total variance rises for {n} of 2 kinds of film and {n} of 2 kinds of text." in told
 

@@ -43,6 +43,12 @@ def test_what_was_promised_and_kept_is_told():
     assert counted.startswith("MedProbCLIP: of 5 promises ")
 
 
+def test_what_is_wrong_without_a_coding():
+    table = promises().assign(right="wording").iloc[[0, 5]]
+    _, selective, _ = kept_promises(table)
+    assert "with 90 % confidence (wrong: none of ten worded alike): at most 30 % in 60 %" in selective
+
+
 @pytest.mark.parametrize(
     ("value", "once", "wrong", "kept", "inside"),
     [

@@ -4,7 +4,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from medprobclip.paper.findings.retrieval import HEADLINES, below_chance, how_to_read, hubs_by_direction
+from medprobclip.paper.findings.retrieval import (
+    HEADLINES,
+    below_chance,
+    how_to_read,
+    hubs_by_direction,
+    told_by_experts,
+    told_by_labels,
+)
 
 BOTH = {"i2t": "image to text", "t2i": "text to image"}
 
@@ -163,3 +170,33 @@ def test_one_method_and_one_seed_are_read_without_what_is_absent():
     assert "hollow" in several
     assert "another seed" in several
     assert "one seed" not in several
+
+
+def test_without_the_simulator_nothing_is_said_of_a_ceiling():
+    recall, many = (
+        table[table["method"] != "ceiling"] for table in (recall_rows([(5, 9)]), many_rows(20, 30))
+    )
+    assert "30 % of the reports; a random order 2.5 %. RSUM 313" in HEADLINES["table_1"](recall)
+    assert "where a random order has 5 %. Of its wrong" in HEADLINES["many_to_many"](many)
+    assert how_to_read(1, 1, ceiling=False).endswith("the frame is chance.")
+    assert how_to_read(1, 1).endswith("the frame is chance and ceiling.")
+
+
+def test_nothing_is_said_of_tables_that_stepped_aside():
+    recall = recall_rows().assign(low=0.0, high=50.0)
+    assert below_chance(recall, None, None) == ["Nothing stands below chance."]
+    low = recall.assign(value=1.0, high=2.0).replace({"random": "other"})
+    low.loc[low["method"] == "other", ["method", "value"]] = "random", 2.5
+    (surely,) = below_chance(low, None, None)
+    assert "image to text, R@10 1.0" in surely
+
+
+def test_who_coded_is_told():
+    codes = [("Edema", "Pneumonia/uncertain"), ("Edema/uncertain", "Fracture/uncertain"), ("normal",), ()]
+    labels = told_by_labels(codes)
+    assert labels.startswith("3 of 4 test studies are coded. 3 of their 39 labels")
+    assert "in 2 studies, are uncertain and left out" in labels
+    assert "a program that read the reports" in labels
+    experts = told_by_experts([("Scoliosis",), ("normal",), ("No Indexing",), ("Pneumonia",)])
+    assert experts.splitlines()[0] == "3 of 4 test studies are coded."
+    assert experts.splitlines()[1].startswith("1 of them count as No Finding although")

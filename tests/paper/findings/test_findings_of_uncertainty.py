@@ -190,6 +190,19 @@ def test_nothing_known_is_said_to_be_so():
     assert "nothing to correlate" in HEADLINES["what_variance_knows"](knowledge(ABOVE, ABOVE).iloc[:0])
 
 
+def test_of_films_that_nobody_drew_other_numbers_are_told():
+    drawn = knowledge(UNKNOWN, ABOVE)
+    own = drawn.assign(property=drawn["property"].replace({"conspicuity": "findings"}))
+    own.loc[own["property"] == "findings", ["rho", "rho_low", "rho_high"]] = [0.2, 0.1, 0.3]
+    said = HEADLINES["what_variance_knows"](own)
+    start = "MedProbCLIP, radiographs: the total variance rises with the number of findings, ρ +0.20"
+    assert said.startswith(start)
+    assert "drawn" not in said
+    bare = own.iloc[:1].assign(property="rank", rho_low=-0.1)
+    assert "is not shown to change with the rank" in HEADLINES["what_variance_knows"](bare)
+    assert not any(DETAILS["what_variance_knows"](bare))  # nothing of codings
+
+
 @pytest.mark.parametrize(("least", "said"), [(5, "shorter"), (50, "longer"), (20, "no longer")])
 def test_who_is_least_sure(least, said):
     rows = [
@@ -201,6 +214,8 @@ def test_who_is_least_sure(least, said):
     assert sentence.startswith(
         f"CLIP: the least sure reports are {said} than the surest (median {least} against 20"
     )
+    uncoded = HEADLINES["surest_and_least_sure"](pd.DataFrame(rows).drop(columns="codes"))
+    assert sentence.startswith(f"{uncoded} ")
     assert sentence.endswith(
         "Normal studies: 1 of the 1 least sure radiographs and 0 of the surest; "
         "1 of the 1 least sure reports and 0 of the surest."

@@ -106,6 +106,7 @@ def test_robustness_is_told_beside_the_faultless():
 def test_what_is_said_is_text_and_a_list_from_two_lines_on(monkeypatch):
     shown = []
     monkeypatch.setattr(headlines, "display", lambda text: shown.append(text.data))
+    headlines.say()
     headlines.say("One alone.")
     headlines.say("One.", "Two,\nthree.")
     assert shown == ["One alone.", "- One.\n- Two,\n- three."]

@@ -160,6 +160,22 @@ def test_nothing_is_said_of_what_is_not_there_or_older(told, tmp_path):
     assert set(NEEDED) > {"guarantees"}
 
 
+def test_of_somebodys_own_radiographs_nothing_is_said_of_the_demo(tmp_path):
+    own = table_1()
+    tables = {
+        "table_1": own[own["method"] != "ceiling"],
+        "guarantees": guarantees(0.9),
+        "robustness": robustness(ABOVE, ACROSS),
+    }
+    for name, table in tables.items():
+        table.to_csv(tmp_path / f"{name}.csv", index=False)
+    found, promise, faults, _ = what_was_found(tmp_path, simulated=False)
+    assert found.endswith("Chance finds 48 %.")
+    assert "(87 % in the tables' split)" in promise
+    assert "0.5 is a coin): it" in faults
+    assert not any("demo" in said or "CT" in said for said in (found, promise, faults))
+
+
 PART = BEGIN.format("findings"), END.format("findings")
 
 

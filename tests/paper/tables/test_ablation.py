@@ -1,8 +1,11 @@
 """One change at a time: every row against its definition, and the two scores that need no training."""
 
+from dataclasses import replace
+
 import numpy as np
+import pandas as pd
 import pytest
-from test_scored_runs import Result, made_result, made_truth
+from test_scored_runs import Result, Truth, made_result, made_truth
 
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.evaluation.resampling import resampled_means
@@ -57,6 +60,14 @@ def areas(run: Result, rows: np.ndarray | slice = slice(None)) -> float:
     """AURC at R@10 by total variance, of these studies, mean of both directions."""
     asked = ((-run.total_variance[d][rows], run.ranks[d][rows] > 10) for d in ("i2t", "t2i"))
     return np.mean([risk_coverage(*query).aurc for query in asked])
+
+
+def test_without_a_coding_there_is_no_map(results, plain):
+    truth = results["medprobclip"][0].truth
+    bare = Truth(truth.studies.drop(columns="codes"), truth.matches)
+    runs = {name: [replace(run, truth=bare) for run in of] for name, of in results.items()}
+    kept = plain[plain["metric"] != "mAP@R"].reset_index(drop=True)
+    pd.testing.assert_frame_equal(ablation_table(runs).reset_index(drop=True), kept)
 
 
 def test_rows_in_the_order_of_the_ablation(plain):

@@ -47,3 +47,17 @@ def test_strengths_are_told_without_the_term_and_with_it():
     assert table.index.tolist() == ["MedProbCLIP", "CLIP"]
     assert table.loc["MedProbCLIP"].tolist() == ["0.5", "40.0", "44.0", "3.0", "1.5"]
     assert table.loc["CLIP"].tolist() == ["0", "42.0", "42.0", "–", "–"]
+
+
+def test_without_the_simulator_there_is_no_column_of_a_ceiling():
+    rows = [row for row in ROWS if row[3] != "ceiling"]
+    table = one_method(pd.DataFrame(rows, columns=COLUMNS))
+    assert table.columns.tolist() == ["value", "95 % interval", "less the bank's term", "random order"]
+    assert table.iloc[0].tolist() == ["13.7", "11.0 to 16.3", "14.0", "0.3"]
+
+
+def test_strengths_are_told_by_what_they_were_chosen_by():
+    rows = [("clip", 0.0, 300.0, 3.0, False), ("clip", 0.25, 310.4, 1.5, True)]
+    table = chosen_strengths(pd.DataFrame(rows, columns=["method", "strength", "RSUM", "skew", "chosen"]))
+    assert table.columns.tolist() == ["λ", "RSUM, λ = 0", "RSUM", "skew, λ = 0", "skew"]
+    assert table.loc["CLIP"].tolist() == ["0.25", "300.0", "310.4", "3.0", "1.5"]

@@ -7,7 +7,13 @@ from scipy.stats import spearmanr
 from test_scored_runs import made_results
 
 from medprobclip.evaluation.reliability import correlation_change, rank_correlation
-from medprobclip.paper.tables.ambiguity import control_table, rank_by_variance, variance_by_sharing
+from medprobclip.paper.tables import ambiguity
+from medprobclip.paper.tables.ambiguity import (
+    control_table,
+    rank_by_variance,
+    sharing_panels,
+    variance_by_sharing,
+)
 
 DIRECTIONS = {"image": "i2t", "report": "t2i"}
 
@@ -70,6 +76,19 @@ def test_controls_are_correlations_of_fewer_studies(run, known):
             assert (row["change"], row["change_low"], row["change_high"]) == pytest.approx(change)
             assert row["change"] == pytest.approx(row["rho"] - table.loc[(side, whole), "rho"])
             assert np.isnan(table.loc[(side, whole), "change"])
+
+
+def test_the_panels_stand_below_each_other(run, known, monkeypatch):
+    made = pd.DataFrame({"side": ["image"], "rho": [0.5]})
+    monkeypatch.setattr(ambiguity, "control_table", lambda run, known: made)
+    panels, numbers = sharing_panels(run, known, "clip")
+    assert [len(panel) for panel in panels] == [6, 10, 1]
+    assert panels[2] is made
+    assert numbers["method"].tolist() == ["clip"] * 17
+    assert numbers["panel"].tolist() == [
+        *["variance by sharing"] * 6, *["rank by variance"] * 10, "correlation"
+    ]  # fmt: skip
+    assert numbers["rho"].dropna().tolist() == [0.5]
 
 
 def test_without_studies_there_is_no_correlation(run, known):

@@ -9,9 +9,11 @@ import torch
 from test_scored_runs import made_result, made_truth
 from tiny import RESNET, build
 
+from medprobclip.data.privacy import WITHHELD
 from medprobclip.data.reports import sentences
 from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.evaluation.influence import patch_influence, word_influence
+from medprobclip.gaussian import Gaussian
 from medprobclip.paper.tables import cards
 from medprobclip.paper.tables.cards import PATCH, SENTENCE, STRIDE, extremes, influence_table
 from medprobclip.paper.tables.scored_runs import Result
@@ -43,7 +45,7 @@ def rows_of(run: Result, table: pd.DataFrame) -> list[int]:
 
 
 def test_cards_are_the_ends_of_the_order(run, images):
-    table, pictures = extremes(run, images, 3)
+    table, pictures = extremes(run, images, 3, show_text=True)
     assert table["side"].tolist() == ["image"] * 6 + ["report"] * 6
     assert table["end"].tolist() == (["surest"] * 3 + ["least sure"] * 3) * 2
     assert table["place"].tolist() == [1, 2, 3, 3, 2, 1] * 2
@@ -58,7 +60,7 @@ def test_cards_are_the_ends_of_the_order(run, images):
 
 
 def test_a_card_tells_its_study(run, images):
-    table, _ = extremes(run, images, 6)
+    table, _ = extremes(run, images, 6, show_text=True)
     codes = run.truth.studies["codes"]
     for place, row in zip(rows_of(run, table), table.to_dict("records"), strict=True):
         direction = "i2t" if row["side"] == "image" else "t2i"
@@ -75,16 +77,55 @@ def test_a_quote_is_one_short_sentence(run, images):
     """OpenI's reports must not be redistributed."""
     long = "A nodule " + "that is described at length " * 20 + ". Then more."
     studies = run.truth.studies.assign(findings=long)
-    table, _ = extremes(replace(run, truth=replace(run.truth, studies=studies)), images)
+    table, _ = extremes(replace(run, truth=replace(run.truth, studies=studies)), images, 4, True)
     for quote in table["findings"]:
         assert len(quote) <= SENTENCE
         assert quote.endswith(" …")
         assert long.startswith(quote.removesuffix(" …"))
 
 
-def test_more_than_there_are_or_other_images_are_refused(run, images):
-    with pytest.raises(ValueError, match="39 of reports"):
-        extremes(run, images, 20)
+def few(run: Result, **columns) -> Result:
+    """The first seven studies, of which two are worded alike, with other columns."""
+    truth = run.truth
+    truth = replace(truth, studies=truth.studies[:7].assign(**columns), matches=truth.matches[:7, :7])
+    own = run.embeddings
+    parts = [Gaussian(part.mean[:7], part.log_var[:7]) for part in (own.image, own.report)]
+    embeddings = replace(own, study_ids=own.study_ids[:7], image=parts[0], report=parts[1],
+                         text_ids=own.text_ids[:7].clone())  # fmt: skip
+    return replace(run, embeddings=embeddings, scores=run.scores[:7, :7], truth=truth)
+
+
+def test_of_few_studies_there_are_fewer_cards(run, images):
+    """Nobody is at both ends; one study alone has no other end."""
+    table, pictures = extremes(few(run), images[:7], 4)
+    assert len(table) == 12
+    assert table.groupby("side")["study_id"].nunique().tolist() == [6, 6]
+    assert len(pictures) == 6
+    alike = few(run)
+    alike.embeddings.text_ids[:] = 0
+    with pytest.raises(ValueError, match="among 1 distinct reports"):
+        extremes(alike, images[:7])
+
+
+def test_sentences_of_ones_own_reports_are_withheld(run, images):
+    table, _ = extremes(run, images, 3)
+    assert set(table["findings"]) == {WITHHELD}
+    assert set(table["words"]) <= {14, 15, 16}
+    assert (table["codes"] != "").all()
+
+
+def test_what_nobody_coded_has_no_codes(run, images, model, tokenizer):
+    uncoded = few(run, codes=[()] * 7)
+    table, _ = extremes(uncoded, images[:7], 2, show_text=True)
+    assert not {"codes", "sharing"} & set(table)
+    assert set(table["findings"]) == {"No effusion."}
+    table, pictures = influence_table(uncoded, model, tokenizer, images[:7])
+    assert "codes" not in table
+    order = uncoded.total_variance["i2t"].argsort()
+    np.testing.assert_array_equal(pictures, images[order[[0, -1]]])
+
+
+def test_none_or_other_images_are_refused(run, images):
     with pytest.raises(ValueError, match="no 0 surest"):
         extremes(run, images, 0)
     with pytest.raises(ValueError, match="39 images of 40"):
@@ -103,7 +144,7 @@ def tokenizer():
 
 @pytest.fixture(scope="module")
 def influences(run, model, tokenizer, images):
-    return influence_table(run, model, tokenizer, images)
+    return influence_table(run, model, tokenizer, images, show_text=True)
 
 
 def test_influences_are_of_the_surest_and_the_least_sure_with_a_finding(run, images, influences):
@@ -163,11 +204,25 @@ def test_the_sentence_is_found_by_the_sum_of_its_changes(monkeypatch):
     assert changes.tolist() == [-0.4, -0.4, 0.2]
 
 
-def test_without_two_findings_there_is_nothing_to_show(run, model, tokenizer, images):
+def test_without_two_findings_any_two_serve(run, model, tokenizer, images):
     codes = [("normal",)] * 39 + [("Nodule/left",)]
-    truth = replace(run.truth, studies=run.truth.studies.assign(codes=codes))
-    with pytest.raises(ValueError, match="no two studies"):
-        influence_table(replace(run, truth=truth), model, tokenizer, images)
+    healthy = replace(run, truth=replace(run.truth, studies=run.truth.studies.assign(codes=codes)))
+    table, _ = influence_table(healthy, model, tokenizer, images)
+    order = run.total_variance["i2t"].argsort()
+    assert table["study_id"].unique().tolist() == [f"s{order[0]}", f"s{order[-1]}"]
+    silent = run.truth.studies.assign(findings=["Heart."] + ["."] * 39)
+    with pytest.raises(ValueError, match="no two studies with a sentence"):
+        influence_table(replace(run, truth=replace(run.truth, studies=silent)), model, tokenizer, images)
+
+
+def test_words_of_ones_own_reports_are_numbered(run, model, tokenizer, images, influences):
+    table, _ = influence_table(run, model, tokenizer, images)
+    said, numbered = (
+        t[t["side"] == "report"].groupby("end")["word"].agg(list) for t in (influences[0], table)
+    )
+    for end, words in said.items():
+        assert numbered[end] == [f"word {i + 1}" for i in range(len(words))]
+    pd.testing.assert_frame_equal(table.drop(columns="word"), influences[0].drop(columns="word"))
 
 
 def test_a_study_without_a_sentence_is_passed_over(run, model, tokenizer, images):

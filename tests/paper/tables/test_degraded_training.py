@@ -7,6 +7,7 @@ from faulty import made_films
 from sklearn.metrics import roc_auc_score
 from test_scored_runs import made_results
 
+from medprobclip.data.studies import SPLITS
 from medprobclip.evaluation.discrimination import paired_auroc
 from medprobclip.evaluation.reliability import risk_coverage
 from medprobclip.evaluation.resampling import compare
@@ -15,6 +16,7 @@ from medprobclip.paper.tables.degraded_training import compared_trainings, degra
 from medprobclip.paper.tables.names import COMPARED
 from medprobclip.paper.tables.reliability import run_confidences
 from medprobclip.training.loop import TrainingError
+from medprobclip.workbench.corpus import Corpus
 
 NOISES = {"medprobclip": 1.5, "medprobclip-inclusion": 1.2, "degraded/medprobclip": 2.5}
 SIGNS = {"variance": -1, "log_variance": 1, "entropy": -1, "strangeness": 1}  # of more doubt
@@ -155,14 +157,15 @@ def test_what_is_finished_is_compared(results, films, table, monkeypatch, tmp_pa
     monkeypatch.setattr(f"{module}.faulty_films", measured)
     methods = [{name: runs for name, runs in split.items() if name != spoilt} for split in results]
     plain = films[films["method"] != spoilt]
-    together = compared_trainings(tmp_path, None, tmp_path, *methods, plain)
+    corpus = Corpus(**{split: tmp_path / f"{split}.csv" for split in SPLITS}, coding=None)
+    together = compared_trainings(tmp_path, None, corpus, *methods, plain)
     assert sorted(asked) == ["calibrate", "test"]
     pd.testing.assert_frame_equal(together.set_index(["metric", "method"]).sort_index(), table)
     monkeypatch.setattr(f"{module}.load_degraded", lambda *_: {})
-    alone = compared_trainings(tmp_path, None, tmp_path, *methods, plain)
+    alone = compared_trainings(tmp_path, None, corpus, *methods, plain)
     assert set(alone["method"]) == set(NOISES) - {spoilt}
     without = [{"clip": split["clip"]} for split in methods]
-    assert compared_trainings(tmp_path, None, tmp_path, *without, plain).empty
+    assert compared_trainings(tmp_path, None, corpus, *without, plain).empty
 
 
 def test_without_the_reference_there_is_nothing_to_compare_with(results, films):

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
-from pooled import made_pair
+from pooled import made_pair, without
 from scipy.stats import binom
 
 from medprobclip.evaluation.confidence import softmax_maximum
@@ -163,3 +163,29 @@ def test_a_group_that_is_never_asked_has_no_row():
 def test_without_strangeness_there_are_no_alarms():
     table = guarantee_table(*made_pair(strange=False), splits=2)
     assert set(table["what"]) == {"coverage", "missed", "selective"}
+
+
+def test_without_a_coding_the_rows_by_wording_are_left(pair, table):
+    left = guarantee_table(*without(pair, "codes", "appearance"), splits=SPLITS)
+    assert set(left["right"]) == {"wording", ""}
+    assert set(left["grouped"]) == {"all", "films"}
+    keys = [
+        ["coverage", "t2i", "wording", "all", "all", 0.1],
+        ["coverage", "i2t", "wording", "films", "one film", 0.1],
+    ]
+    for key in keys:
+        assert row(left, *key)["value"] == row(table, *key)["value"]
+    pool = Pool.of(*(results["medprobclip"][0] for results in pair))
+    scores, matches = pool.scores, pool.right["wording"]
+    sure, wrong, broken = softmax_maximum(scores), first_match_ranks(scores, matches) > K, []
+    for calibrates in pool.splits(SPLITS):
+        least = selective_threshold(sure[calibrates], wrong[calibrates], 0.5, DELTA)
+        broken.append(least is not None and wrong[sure >= least].mean() > 0.5)
+    assert row(left, "selective", "i2t", "wording", "all", "all", 0.5)["value"] == np.mean(broken)
+
+
+def test_three_calibration_studies_promise_the_whole_gallery():
+    table = guarantee_table(*made_pair(3, 12), splits=5)
+    sets = table[(table["what"] == "coverage") & (table["grouped"] == "all")]
+    assert (sets["size"] == 15).all()
+    assert (sets[["value", "actual"]] == 1).all(axis=None)

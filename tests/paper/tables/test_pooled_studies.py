@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from pooled import made_pair
+from pooled import made_pair, without
 from scipy.stats import binom
 
 from medprobclip.paper.tables.names import GROUPS
@@ -77,10 +77,57 @@ def test_patients_are_not_split(runs):
     pool = Pool.of(*runs)
     patients = [f"p{i // 3}" for i in range(80)]
     pool = replace(pool, studies=pool.studies.assign(patient_id=patients))
-    chosen = pool.splits(50)
-    for row in chosen:
-        assert set(np.array(patients)[row]).isdisjoint(np.array(patients)[~row])
-    assert ((30 <= chosen.sum(1)) & (chosen.sum(1) < 33)).all()
+    for row in pool.splits(50):
+        calibrate, test = set(np.array(patients)[row]), set(np.array(patients)[~row])
+        assert calibrate.isdisjoint(test)
+        assert (len(calibrate), len(test)) == (10, 17)  # as the real tables
+
+
+def test_a_patient_with_many_studies_calibrates_no_more_often(runs):
+    """Whole patients until there are studies enough would draw it too often."""
+    pool = Pool.of(*runs)
+    pool = replace(pool, studies=pool.studies.assign(patient_id=["many"] * 20 + [*range(60)]))
+    chosen = pool.splits(400)
+    low, high = binom.interval(1 - 1e-6, 400, 11 / 61)
+    assert low <= chosen[:, 0].sum() <= high
+    assert ((low <= chosen[:, 20:].sum(0)) & (chosen[:, 20:].sum(0) <= high)).all()
+    assert (chosen[:, :20] == chosen[:, :1]).all()
+
+
+def test_a_thinned_pool_has_whole_patients(runs):
+    pool = Pool.of(*runs)
+    assert pool.thinned(80) is pool
+    pool = replace(pool, studies=pool.studies.assign(patient_id=[i // 4 for i in range(80)]))
+    thin = pool.thinned(42, seed=1)
+    assert len(thin) == 40
+    assert set(thin.studies["patient_id"].value_counts()) == {4}
+    rows = pool.studies.index[pool.studies["study_id"].isin(thin.studies["study_id"])]
+    assert thin.studies["study_id"].tolist() == pool.studies["study_id"][rows].tolist()
+    assert thin.calibration == (rows < 30).sum()
+    for i, row in enumerate(rows):
+        assert thin.scores[i].tolist() == pool.scores[row, rows].tolist()
+        assert thin.right["coding"][i].tolist() == pool.right["coding"][row, rows].tolist()
+        assert thin.strangeness["t2i"][i] == pool.strangeness["t2i"][row]
+
+
+def test_somebody_is_left_to_be_tested(runs):
+    pool = Pool.of(*runs)
+    pool = replace(pool, studies=pool.studies.assign(patient_id=["a"] * 29 + ["b"] * 51))
+    chosen = pool.splits(20)
+    assert (chosen.sum(1) == np.where(chosen[:, 0], 29, 51)).all()
+
+
+def test_without_a_coding_wording_alone_is_right():
+    pair = made_pair()
+    calibration, test = (results["medprobclip"][0] for results in without(pair, "codes"))
+    assert set(Pool.of(calibration, test).right) == {"wording"}
+    coded = pair[1]["medprobclip"][0]
+    half = Pool.of(calibration, coded)  # of which only one was coded
+    np.testing.assert_array_equal(
+        half.right["coding"][30:, 30:], Pool.of(coded, coded).right["coding"][50:, 50:]
+    )
+    np.testing.assert_array_equal(half.right["coding"][:30], half.right["wording"][:30])
+    assert set(finding_groups(half.studies)[:30]) == {"not coded"}
 
 
 def test_each_calibration_query_is_asked_with_its_own_item_beside_the_test_items(runs):
@@ -107,6 +154,10 @@ def test_each_calibration_query_is_asked_with_its_own_item_beside_the_test_items
         (("Catheters, Indwelling", "Airspace Disease"), "Support Devices"),
         (("Pleural Effusion/left", "Airspace Disease"), "Airspace Opacity"),
         (("Pleural Effusion/left", "Scoliosis"), "another finding"),
+        (("Edema",), "another finding"),  # labels
+        (("Lung Opacity", "Edema/uncertain"), "Airspace Opacity"),
+        (("Edema/uncertain", "Pneumonia"), "another finding"),
+        (("Lung Opacity/uncertain", "Edema/uncertain"), "only uncertain"),
     ],
 )
 def test_every_study_has_one_group(codes, group):

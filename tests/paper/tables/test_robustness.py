@@ -147,6 +147,8 @@ def test_the_example_is_one_film_under_every_fault(monkeypatch):
     shown, numbers = fault_examples(studies, "test.csv", 16)
     assert shown.shape == (len(CORRUPTIONS), 1 + len(SEVERITIES), 16, 16)
     assert (shown[:, 0] == pictures[1]).all()  # the first study with three codes
+    uncoded, _ = fault_examples(studies.drop(columns="codes"), "test.csv", 16)
+    assert (uncoded[:, 0] == pictures[0]).all()
     for row, name in zip(shown, CORRUPTIONS, strict=True):
         np.testing.assert_array_equal(row[4], corrupt(pictures[[1]], name, 4, ["b"])[0])
     assert numbers["corruption"].tolist() == [corruption.label for corruption in CORRUPTIONS.values()]

@@ -1,12 +1,10 @@
 """Set sizes by counting, the least sets against every other threshold, and faulty films cell by cell."""
 
-from dataclasses import replace
-
 import numpy as np
 import pandas as pd
 import pytest
 from faulty import made_films
-from pooled import made_pair
+from pooled import made_pair, without
 
 from medprobclip.evaluation.conformal import best_right_scores, p_values, set_threshold
 from medprobclip.paper.tables.names import CALIBRATED, LEAST, RATE, READERS
@@ -70,12 +68,13 @@ def test_a_perfect_reader_needs_no_more_than_its_own_calibrated_sets(sizes, dire
 
 
 def test_without_a_simulator_there_is_no_reader():
-    runs = []
-    for results in made_pair():
-        (run,) = results["medprobclip"]
-        truth = replace(run.truth, studies=run.truth.studies.drop(columns="appearance"))
-        runs.append({"medprobclip": [replace(run, truth=truth)]})
-    assert set(size_table(*runs)["by"]) == {"model"} < set(READERS)
+    assert set(size_table(*without(made_pair(), "appearance"))["by"]) == {"model"} < set(READERS)
+
+
+def test_without_a_coding_there_are_no_groups_by_it(pair, sizes):
+    left = size_table(*without(pair, "codes", "appearance")).set_index(["direction", "by", "group"])
+    assert left.index.tolist() == [(direction, "model", "all") for direction in ("i2t", "t2i")]
+    pd.testing.assert_frame_equal(left, sizes.loc[left.index])
 
 
 def test_least_sets_by_hand():

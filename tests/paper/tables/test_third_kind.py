@@ -9,6 +9,7 @@ import torch
 from sklearn.metrics import roc_auc_score
 
 from medprobclip.data.odd_texts import ODD_TEXTS, odd_texts
+from medprobclip.data.studies import SPLITS
 from medprobclip.evaluation.embedding import embed_images, embed_texts
 from medprobclip.paper.tables.experiments import comparison
 from medprobclip.paper.tables.faulty_films import reference_radiographs
@@ -16,7 +17,8 @@ from medprobclip.paper.tables.scored_runs import Truth, load_methods
 from medprobclip.paper.tables.third_kind import third_kind_table
 from medprobclip.simulator.unusual import UNUSUAL
 from medprobclip.support import precision
-from medprobclip.training.runs import load_run, load_strangeness, train_run
+from medprobclip.training.runs import load_run, load_strangeness, open_table, train_run
+from medprobclip.workbench.corpus import Corpus
 
 N, SHOWN = 12, 7
 DOUBTS = ("variance", "log_variance", "entropy", "strangeness")
@@ -41,6 +43,11 @@ def run(study_tables, tiny_profile, tmp_path_factory):
     drawn = [("a", "b", "c"), *((),) * 6, ("a", "b"), ("a", "b"), ("a",), (), ()]
     studies = result.truth.studies.assign(appearance=drawn)
     return replace(result, truth=Truth(studies, result.truth.matches))
+
+
+def corpus_of(study_tables: dict, simulated: bool) -> Corpus:
+    parts = {split: study_tables.get(split, study_tables["test"]) for split in SPLITS}
+    return Corpus(**parts, coding=None, simulated=study_tables["test"].parent if simulated else None)
 
 
 def films_of(kind: str) -> tuple[np.ndarray, np.ndarray]:
@@ -72,7 +79,7 @@ def measured(run, fitted, study_tables):
 
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("medprobclip.paper.tables.third_kind.unusual_films", unusual_films)
-        table, pictures = third_kind_table(run, fitted, study_tables["test"].parent)
+        table, pictures = third_kind_table(run, fitted, corpus_of(study_tables, simulated=True))
     assert asked == [(kind, 32, "unusual", N) for kind in UNUSUAL]
     return table, pictures
 
@@ -148,3 +155,20 @@ def test_pictures_are_of_one_study_that_has_every_kind(measured, run, study_tabl
     for kind, picture in zip(UNUSUAL, pictures[1:], strict=True):
         which, films = films_of(kind)
         np.testing.assert_array_equal(picture, films[which.tolist().index(SHOWN)])
+
+
+def test_without_a_simulator_films_are_turned_round(run, fitted, study_tables):
+    """Mirrored, as a negative, and the laterals of those that have one: what is known of no other kind."""
+    views = [("AP", "Lateral") if i % 3 else ("PA",) for i in range(N)]
+    studies = run.truth.studies.drop(columns="appearance")
+    paths = [of[: len(names)] for of, names in zip(studies["image_paths"], views, strict=True)]
+    codes = [("a", "b", "c"), *[("a",)] * 6, ("a", "b"), *[()] * 4]  # most of them without a lateral
+    studies = studies.assign(view_names=views, image_paths=paths, codes=codes)
+    own = replace(run, truth=Truth(studies, run.truth.matches))
+    table, pictures = third_kind_table(own, fitted, corpus_of(study_tables, simulated=False))
+    films = table[table["side"] == "image"].drop_duplicates("kind").set_index("kind")["n"]
+    assert films.to_dict() == {"mirrored": N, "inverted": N, "lateral": 8}
+    assert len(table[table["side"] == "report"]) == 4 * sum(of.held_back for of in ODD_TEXTS.values())
+    images = open_table(study_tables["test"], 32).images.rows
+    film, lateral = images(list(paths[SHOWN]))
+    np.testing.assert_array_equal(pictures, [film, film[:, ::-1], 255 - film, lateral])

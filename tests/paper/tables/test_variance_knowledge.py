@@ -44,6 +44,19 @@ def test_properties_by_hand():
     assert table["length"].tolist() == [2, 7, 0, 1, 2, 3]
 
 
+def test_of_ones_own_tables_less_is_known():
+    """Without a simulator no conspicuity, without a coding nothing that asks for one: no empty columns."""
+    studies = pd.DataFrame({
+        "study_id": ["a", "b"], "codes": [("normal",), ("Edema", "Pneumonia/uncertain")],
+        "view_names": [("PA",), ("",)], "findings": ["Clear lungs.", "Edema."],
+    })  # fmt: skip
+    table = properties(studies, None, studies)
+    assert list(table) == ["study_id", "normal", "sharing", "findings", "rarity", "length"]
+    assert table["findings"].tolist() == [0, 2]
+    for uncoded in (studies.drop(columns="codes"), studies.assign(codes=[(), ()])):
+        assert list(properties(uncoded, None, uncoded)) == ["study_id", "length"]
+
+
 @pytest.fixture(scope="module")
 def test_runs():
     return made_results({"clip": 3.0, "medprobclip": 1.5, "pcme++": 2.0}, n=40)
@@ -119,6 +132,25 @@ def test_each_row_against_its_definition(table, test_runs, known):
         assert [row[f"partial{end}"] for end in ("", "_low", "_high")] == pytest.approx(partial), row
         assert row["rho_low"] < row["rho"] < row["rho_high"]
     assert table["n"].nunique() >= 4
+
+
+def test_what_is_not_known_has_no_row(test_runs, known, table):
+    """Without conspicuity the others are given less; without a coding all studies count."""
+    (run, *_), runs = test_runs["medprobclip"], {"medprobclip": test_runs["medprobclip"]}
+    own = knowledge_table(runs, known.drop(columns="conspicuity")).set_index(["side", "property"])
+    every = table[table["method"] == "medprobclip"].set_index(["side", "property"])
+    assert list(own.index) == [key for key in every.index if key[1] not in ("conspicuity", "severity")]
+    rows = known["sharing"].notna()
+    partial = partial_rank_correlation(
+        run.total_variance["i2t"][rows], known["rarity"][rows].to_numpy(),
+        known.loc[rows, ["sharing", "findings"]].to_numpy(),
+    )  # fmt: skip
+    assert own.loc[("image", "rarity"), "partial"] == pytest.approx(partial[0])
+    bare = knowledge_table(runs, known[["study_id", "length"]]).set_index(["side", "property"])
+    assert list(bare.index) == [("image", "rank"), ("report", "length"), ("report", "rank")]
+    assert (bare["n"] == 40).all()
+    assert bare["rho"].notna().all()
+    assert bare["partial"].isna().tolist() == [True, True, False]  # nothing else is known of a radiograph
 
 
 def test_severity_is_that_of_the_faults(table, severity):

@@ -1,20 +1,28 @@
 """Who says the same, counted by hand and by naive loops; the words turn with the numbers."""
 
 import itertools
+from dataclasses import replace
+from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pytest
+from PIL import Image
 
-from medprobclip.data.lookalikes import CODED, IMPRESSIONS, NEARLY, WORDED
+from medprobclip.data.lookalikes import CODED, IMPRESSIONS, LABELLED, NEARLY, WORDED, Lookalikes
+from medprobclip.data.privacy import WITHHELD
 from medprobclip.workbench.lessons.alike import (
     ANY,
     agreement_table,
+    example_study,
+    films_of,
     heading_table,
     said_of_agreement,
+    said_of_groups,
     said_of_normal,
     said_of_sharing,
     sharing_table_of,
+    view_table,
 )
 
 STUDIES = pd.DataFrame({
@@ -100,5 +108,58 @@ def test_what_is_said_of_agreement(near, every, said):
     table = pd.DataFrame({"pairs": [9, 9], "coded alike, %": [near, every]}, index=[NEARLY, ANY])
     assert said in said_of_agreement(table)
     assert f"{near} % have the same coding, of any two {every} %" in said_of_agreement(table)
-    nobody = table.assign(pairs=[0, 9])
+    nobody = table.drop(index=NEARLY)
     assert said_of_agreement(nobody) == "No two coded reports are nearly, but not exactly, alike here."
+
+
+def test_without_codes_or_with_one_kind_of_study_all_are_counted_together():
+    sizes = {IMPRESSIONS: np.array([2, 2, 1, 1]), NEARLY: np.array([1, 1, 1, 2])}
+    for studies in (STUDIES.iloc[:4].drop(columns="codes"), STUDIES.iloc[[0, 1, 2, 5]]):
+        table = sharing_table_of(studies, sizes)
+        assert table.to_dict("index") == {IMPRESSIONS: {"all": 50}, NEARLY: {"all": 25}}
+    said = "25 % of the studies have a near double, 50 % share their impression, word for word"
+    assert said_of_sharing(table) == f"{said}."
+    table.loc[LABELLED] = 75
+    assert said_of_sharing(table) == f"{said}, 75 % their labels."
+
+
+def test_what_no_two_studies_are_has_no_row():
+    table = agreement_table(STUDIES.iloc[[3, 7]].assign(impression=""))
+    assert list(table.index) == [ANY]
+    assert said_of_agreement(table).startswith("No two coded reports are nearly")
+
+
+def test_the_example_has_three_codes_and_both_sections():
+    studies = STUDIES.assign(study_id=list("abcdefgh"), view_names=[("PA", "")] * 8)
+    three = studies.assign(
+        codes=[*STUDIES["codes"][:5], ("A", "B", "C"), ("A", "B", "C"), ("A", "B", "C", "D")]
+    )
+    three.loc[5, "findings"] = ""
+    told = example_study(three, show_text=True)
+    assert told == {"study_id": "g", "view_names": "PA; not named", "codes": "A; B; C",
+                    "findings": "Nothing.", "impression": "Odd."}  # fmt: skip
+    assert example_study(studies, show_text=True)["study_id"] == "d"  # nobody has three: the most
+    withheld = example_study(studies.drop(columns="codes"), show_text=False)
+    texts = dict.fromkeys(("findings", "impression"), f"{WITHHELD} (2 words)")
+    assert withheld == {"study_id": "a", "view_names": "PA; not named"} | texts
+
+
+def test_views_are_counted_by_study():
+    studies = pd.DataFrame({"view_names": [("PA", "LATERAL"), ("",), ("PA", "LATERAL")]})
+    assert view_table(studies).to_dict("list") == {"PA + LATERAL": [2], "not named": [1]}
+
+
+def test_what_the_rows_leave_out_is_said():
+    group = Lookalikes(WORDED, "", (0,), (Path("a.png"),), ("Clear.",), 3, "studies")
+    assert said_of_groups([group]) == ""
+    assert "withheld" in said_of_groups([replace(group, quotes=(), measured=("a: 2 words",))])
+    assert "curves only" in said_of_groups([])
+
+
+def test_films_of_any_size_become_squares(tmp_path):
+    paths = []
+    for size in ((10, 20), (30, 16)):
+        paths.append(tmp_path / f"{size[0]}.png")
+        Image.fromarray(np.arange(size[0] * size[1], dtype=np.uint8).reshape(size)).save(paths[-1])
+    (films,) = films_of([Lookalikes(WORDED, "", (0, 1), tuple(paths), (), 2, "")], 8)
+    assert [film.shape for film in films] == [(8, 8), (8, 8)]

@@ -74,6 +74,46 @@ def test_a_card_tells_answers_promise_and_verdict(desk):
     assert 'alt="the film that asks"' in page
 
 
+@pytest.fixture(scope="module")
+def silent(calibrated_run, study_tables):
+    """As `desk`, but without text and coding."""
+    retriever = Retriever.from_run(calibrated_run)
+    retriever.index(study_tables["test"])
+    return Desk.of(retriever, study_tables["test"])
+
+
+def test_pages_without_text_have_what_may_be_said(desk, silent):
+    """Counts of words in the place of words."""
+    pages = [cards.card_of_study(silent, "test-0"), cards.card_of_file(silent, cards.photograph())]
+    pages.append(cards.card_of_words(silent, "opacity in the apex"))
+    for page in pages:
+        assert "<mark>" not in page
+        assert "pacity in the left" not in page
+        assert "pacity in the right" not in page
+        assert "report (text withheld)" in page
+    assert "[report text withheld] (5 words)" in pages[0]
+    assert f"stands at rank {silent.ask_study('test-0').rank(0)} of 12.<" in pages[0]
+    told = dict(re.findall(r">(test-\d+)</td>.*?(\d+ words[^<]*)</td>", pages[2]))
+    texts = desk.studies["findings"]
+    assert len(told) == 10
+    for study, said in told.items():
+        words = texts[study].rstrip(".").lower().split()
+        hits = sum(word in {"opacity", "in", "the", "apex"} for word in words)
+        assert said == f"{len(words)} words, {hits} asked for"
+
+
+def test_codes_stand_where_text_is_withheld(silent):
+    coded = Desk(silent.retriever, silent.studies.reset_index().assign(codes=[("Edema", "Mass/<b>")] * 12))
+    assert "Edema, Mass/&lt;b&gt;; 5 words, 0 not in the film's own" in cards.card_of_study(coded, "test-0")
+    assert list(coded.choices())[0] == "test-0: Edema, Mass/<b>"
+    assert list(silent.choices(6)) == [f"test-{i}: not coded" for i in range(0, 12, 2)]
+
+
+def test_a_share_of_the_studies(desk):
+    assert desk.every(5) == ["test-0", "test-5", "test-10"]
+    assert desk.every(2, most=4) == ["test-0", "test-3", "test-6", "test-9"]
+
+
 def test_a_file_and_words_ask_too(desk):
     assert "Asked by the file grace_hopper.jpg" in cards.card_of_file(desk, cards.photograph())
     page = cards.card_of_words(desk, "large <opacity>")
@@ -120,6 +160,15 @@ def test_the_map_shows_the_own_report_and_warns(desk):
     assert f"{reply.rank(desk.row('test-4'))}" in labels
     assert "of the squared distances" in figure.axes[0].get_title(loc="left")
     assert "not overlap in 8 dimensions" in figure.texts[0].get_text()
+
+
+def test_the_map_has_no_entry_for_a_coding_that_is_not_there(desk, silent):
+    told = []
+    for of in (desk, silent):
+        legend = neighbours.neighbourhood(of, "test-4", 5).axes[0].get_legend()
+        told.append([text.get_text() for text in legend.get_texts()])
+    assert told[0] == ["the film", "own report, at its rank", "coded alike", "another report"]
+    assert told[1] == [name for name in told[0] if name != "coded alike"]
 
 
 @pytest.mark.parametrize(

@@ -7,7 +7,7 @@ import pandas as pd
 import pytest
 import torch
 
-from medprobclip.data.dataset import SECTIONS
+from medprobclip.data.dataset import SECTIONS, Texts
 from medprobclip.gaussian import Gaussian
 from medprobclip.settings import OBJECTIVES
 from medprobclip.workbench.lessons import first_batch as lesson
@@ -88,6 +88,13 @@ def test_targets_are_counted_by_section(table, way, findings, impression):
     assert table.loc[way, SECTIONS[1]].tolist() == pytest.approx(impression)
 
 
+def test_without_a_coding_nobody_is_right_by_it(table):
+    text_ids = torch.tensor([0, 0, 1, 2]), torch.tensor([0, 0, 0, 1])
+    uncoded = lesson.target_table(SimpleNamespace(text_ids=text_ids, coding=None), torch.eye(4))
+    pd.testing.assert_frame_equal(uncoded, table.drop(index="equal coding, too"))
+    assert lesson.said_of_targets(uncoded) == lesson.said_of_targets(table)
+
+
 @pytest.mark.parametrize(
     ("worded", "share", "said"),
     [
@@ -116,6 +123,30 @@ def test_eight_studies_have_different_headings():
     assert headings == ["normal", "Mass", "Scoliosis", "Nodule"]
     rows, headings = lesson.eight_studies(pd.DataFrame({"codes": codes}), count=2)
     assert headings == ["normal", "Mass"]
+
+
+def test_what_a_label_is_uncertain_of_names_no_study():
+    codes = [("Edema/uncertain",), ("Mass/uncertain", "Edema"), ("normal",)]
+    rows, headings = lesson.eight_studies(pd.DataFrame({"codes": codes}))
+    assert (rows.tolist(), headings) == ([2, 1], ["normal", "Edema"])
+    assert lesson.column_label(headings) == "report of the study coded …"
+
+
+@pytest.mark.parametrize("columns", [{}, {"codes": [("normal",), (), ("normal",), ("No Indexing",)]}])
+def test_without_two_headings_the_findings_differ(columns):
+    findings = ["Clear.", "A mass.", "clear. ", "A curve."]
+    studies = pd.DataFrame({"study_id": ["1", "2", "3", "1.2.840.113619.2.5.17625"], "findings": findings})
+    rows, headings = lesson.eight_studies(studies.assign(**columns))
+    assert rows.tolist() == [0, 1, 3]
+    assert headings == ["study 1", "study 2", "study …40.113619.2.5.17625"]
+    assert lesson.column_label(headings) == "report of"
+
+
+def test_word_pieces_are_counted_where_they_are_withheld():
+    tokenizer = SimpleNamespace(convert_ids_to_tokens=lambda ids: [f"w{i}" for i in ids.tolist()])
+    texts = Texts(torch.tensor([[4, 7, 0], [1, 2, 3]]), torch.tensor([[1, 1, 0], [1, 1, 1]]))
+    assert lesson.pieces_told(tokenizer, texts, True) == "w4 w7"
+    assert lesson.pieces_told(tokenizer, texts, False) == "2 word pieces, withheld"
 
 
 def test_scores_are_kept_with_their_studies():

@@ -1,11 +1,15 @@
 """What notebook 07 shows beside its figure: sizes by hand, ranges, errors, ties, and words for each."""
 
+from types import SimpleNamespace
+
 import matplotlib.pyplot as plt
 import numpy as np
 import pandas as pd
 import pytest
 import torch
 
+from medprobclip.data.radiographs import read_image
+from medprobclip.data.studies import read_studies, write_studies
 from medprobclip.gaussian import Gaussian
 from medprobclip.search import Hits, top_k
 from medprobclip.similarity import expected_likelihood
@@ -82,3 +86,30 @@ def test_a_search_is_judged_by_sorting(make_gaussian):
     turned = Hits(hits.scores, hits.ids.flip(1))
     assert "ids are not the same and scores are the same" in search_costs.said_of_search(turned, scores)
     assert search_costs.ties(Hits(torch.tensor([[3.0, 2.0], [1.0, 1.0]]), hits.ids)).tolist() == [False, True]
+
+
+def test_answers_are_read_or_counted(study_tables):
+    """The first two studies are worded alike: "Opacity in the left base."."""
+    names = [f"test-{i}" for i in range(4)]
+    same = np.eye(4, dtype=bool)
+    same[0, 1] = same[1, 0] = True
+    embeddings = SimpleNamespace(study_ids=names, matches=lambda: same)
+    hits = Hits(torch.tensor([[3.0, 2.0, 1.0]]), torch.tensor([[1, 3, 0]]))
+    csv = study_tables["test"]
+    table = search_costs.answers(csv, embeddings, hits, 0)
+    assert table["right"].tolist() == ["yes", "no", "yes"]
+    assert table["its first sentence"][1] == "Opacity in the left base."
+    table = search_costs.answers(csv, embeddings, hits, 0, shows_text=False)
+    assert list(table) == ["score", "id", "right", "its words"]
+    assert table["its words"].tolist() == [5, 8, 5]
+    assert search_costs.asked(csv, embeddings, 2).axes[0].get_title(loc="left") == "query 2"
+
+
+def test_the_film_that_asked_is_the_one_that_stands_for_the_study(study_tables, tmp_path):
+    """Here its lateral comes first."""
+    study = read_studies(study_tables["test"]).iloc[[3]]
+    pa, lateral = study["image_paths"].item()
+    turned = study.assign(image_paths=[(lateral, pa)], view_names=[("LATERAL", "PA")])
+    write_studies(turned, tmp_path / "t.csv")
+    figure = search_costs.asked(tmp_path / "t.csv", SimpleNamespace(study_ids=["test-3"]), 0)
+    assert np.array_equal(figure.axes[0].images[0].get_array(), read_image(pa))

@@ -52,6 +52,17 @@ def test_chance_counts_equal_wording(study_tables):
     assert chance_of_ten(study_tables["validate"]) == (pytest.approx(expected), n)
 
 
+def test_chance_is_that_of_the_studies_with_findings(study_tables):
+    """As the evaluation, which leaves the others out: an empty section is no wording."""
+    studies = pd.read_csv(study_tables["validate"])
+    some = studies.assign(findings=studies["findings"].where(studies.index % 2 == 0, ""))
+    paths = [study_tables["validate"].with_name(f"{name}-findings.csv") for name in ("some", "only")]
+    for path, table in zip(paths, (some, some[some["findings"] != ""]), strict=True):
+        table.to_csv(path, index=False)
+    assert chance_of_ten(paths[0]) == chance_of_ten(paths[1])
+    assert chance_of_ten(paths[0])[1] == -(-len(studies) // 2)
+
+
 def test_the_history_is_told_by_epoch():
     row = {"epoch": 1, "loss": 1.234, "learning_rate": 5e-4, "scale_a": 1.0, "val_rsum": 99.7}
     table = history_table(pd.DataFrame([row]))
