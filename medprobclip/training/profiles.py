@@ -39,6 +39,22 @@ class Profile:
         }
 
 
+_DEMO = Profile(
+    "demo",  # two to three minutes of training on two CPU cores
+    EncoderConfig(
+        "chest-encoder",
+        "small-bert",
+        embed_dim=128,
+        image_size=128,
+        max_tokens=128,
+        text_pooling="mean",
+    ),
+    # The text encoder starts from nothing: its rate is 20 times that of fine-tuning, and the mean of
+    # its tokens is sooner of use than a first token that has yet to learn to attend.
+    TrainingConfig(epochs=8, batch_size=64, learning_rate=1e-3, vision_rate=0.3, warmup=0.1, threads=2),
+    # Few reports are soon known by heart.
+    augmentation=AugmentationConfig(sentence_drop=0.2, sentence_shuffle=True),
+)
 PROFILES = {
     profile.name: profile
     for profile in (
@@ -52,43 +68,15 @@ PROFILES = {
             showcase_px=64,
             corpus_studies=100,
         ),
-        Profile(
-            "demo",  # two to three minutes of training on two CPU cores
-            EncoderConfig(
-                "chest-encoder",
-                "small-bert",
-                embed_dim=128,
-                image_size=128,
-                max_tokens=128,
-                text_pooling="mean",
-            ),
-            # The text encoder starts from nothing: its rate is 20 times that of fine-tuning, and the mean of
-            # its tokens is sooner of use than a first token that has yet to learn to attend.
-            TrainingConfig(
-                epochs=8, batch_size=64, learning_rate=1e-3, vision_rate=0.3, warmup=0.1, threads=2
-            ),
-            # Few reports are soon known by heart.
-            augmentation=AugmentationConfig(sentence_drop=0.2, sentence_shuffle=True),
-        ),
+        _DEMO,
         # Small encoders for real films, OpenI's 3,800 studies on two CPU cores. As `demo`, whose settings
         # were chosen on simulated films (none could be chosen on real ones), but with twice the epochs,
         # reports that vary by whole statements, and the studies that have one section only.
-        Profile(
-            "laptop",
-            EncoderConfig(
-                "chest-encoder",
-                "small-bert",
-                embed_dim=128,
-                image_size=128,
-                max_tokens=128,
-                text_pooling="mean",
-            ),
-            TrainingConfig(
-                epochs=16, batch_size=64, learning_rate=1e-3, vision_rate=0.3, warmup=0.1, threads=2
-            ),
-            augmentation=AugmentationConfig(
-                sentence_drop=0.2, sentence_shuffle=True, sentence_ties=True, one_section=True
-            ),
+        replace(
+            _DEMO,
+            name="laptop",
+            training=replace(_DEMO.training, epochs=16),
+            augmentation=replace(_DEMO.augmentation, sentence_ties=True, one_section=True),
             needs_own_tables=True,
         ),
         Profile("paper", needs_own_tables=True),
