@@ -14,11 +14,10 @@ import time
 from collections.abc import Callable, Iterator
 from dataclasses import replace
 from pathlib import Path
-from types import SimpleNamespace
 
 import torch
 from accelerate import Accelerator
-from torch.utils.tensorboard import SummaryWriter
+from torch.optim.lr_scheduler import LambdaLR
 from transformers import BertConfig, ResNetConfig, ViTConfig
 
 from medprobclip.data.augment import TrainingViews
@@ -27,16 +26,18 @@ from medprobclip.evaluation.scaling import chunked_broadcast, cosine_top_k, draw
 from medprobclip.gaussian import Gaussian
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.search import top_k
-from medprobclip.settings import OBJECTIVES, AugmentationConfig, TrainingConfig
+from medprobclip.settings import OBJECTIVES, AugmentationConfig
 from medprobclip.similarity import SCORES
 from medprobclip.support.backbones import load_backbone
 from medprobclip.support.precision import has_bfloat16
 from medprobclip.training.encoders import SMALL_TEXT, small_vision_config
-from medprobclip.training.loop import EpochLoop, parameter_groups
 from medprobclip.training.processes import Team
 from medprobclip.training.profiles import get_profile
+from medprobclip.training.rates import parameter_groups
 from medprobclip.training.runs import train_run
 from medprobclip.training.steps import BatchLoss
+from medprobclip.training.updates import Updates
+from medprobclip.training_settings import MachineConfig, TrainingConfig
 
 DEVICE = torch.device("cuda" if torch.cuda.is_available() else "cpu")
 SMALL = DEVICE.type == "cpu"
@@ -141,20 +142,22 @@ def made_up_batch(size: int, px: int, words: int, vocabulary: int) -> Batch:
 def steps(name: str, model: MedProbCLIPModel, batch: Batch) -> Iterator[Row]:
     """Studies a second of whole training steps, augmentation to update, and what they hold."""
     accelerator, config, augmentation = Accelerator(), TrainingConfig(), AugmentationConfig()
+    objective = OBJECTIVES["medprobclip"]
     model.to(memory_format=torch.channels_last).train()
     optimizer = torch.optim.AdamW(parameter_groups(model, config))
-    model, optimizer = accelerator.prepare(model, optimizer)
+    schedule = LambdaLR(optimizer, lambda step: 1.0)
+    batch_loss, optimizer, schedule = accelerator.prepare(
+        BatchLoss(model, objective, Team()), optimizer, schedule
+    )
     views = TrainingViews(model.config.image_size, augmentation).to(accelerator.device)
-    schedule = SimpleNamespace(step=lambda: None)
-    with tempfile.TemporaryDirectory() as folder, SummaryWriter(folder) as writer:
-        loop = EpochLoop(
-            model, BatchLoss(model, OBJECTIVES["medprobclip"], Team()), Team(), accelerator, optimizer,
-            schedule, writer, config, OBJECTIVES["medprobclip"], augmentation, views, None,
-        )  # fmt: skip
-        loop.step(batch)  # also brings the optimizer's own memory
-        seconds = fastest(lambda: loop.step(batch), 2 if SMALL else 10)
-        yield f"{name}, training", len(batch.rows) / seconds, "studies/s"
-        yield f"{name}, a step beyond weights and optimizer", most_held(lambda: loop.step(batch)), "GB"
+    updates = Updates(
+        model, batch_loss, Team(), accelerator, optimizer, schedule, config, MachineConfig(), objective,
+        views, None,
+    )  # fmt: skip
+    updates.step(batch)  # also brings the optimizer's own memory
+    seconds = fastest(lambda: updates.step(batch), 2 if SMALL else 10)
+    yield f"{name}, training", len(batch.rows) / seconds, "studies/s"
+    yield f"{name}, a step beyond weights and optimizer", most_held(lambda: updates.step(batch)), "GB"
     if DEVICE.type == "cuda":
         yield f"{name}, most in all", torch.cuda.max_memory_allocated() / 1e9, "GB"
 

@@ -3,7 +3,8 @@
 Read in this order, each package from the ones above it only (a test asserts it):
 
     ranges.py             settings out of range are refused
-    settings.py           the defaults of method and training, one frozen dataclass a part
+    settings.py           the defaults of the method, one frozen dataclass a part
+    training_settings.py  the defaults of its training
     school_settings.py    the defaults of the chest encoder's school
     support/              disk, memory, compiler, command line, transformers: plain tensors and names
     gaussian.py           what an image or a report becomes

@@ -1,4 +1,4 @@
-"""Every default of the method and its training, one frozen dataclass a part; needs no torch."""
+"""Every default of the method, one frozen dataclass a part; needs no torch."""
 
 from __future__ import annotations
 
@@ -251,40 +251,6 @@ OBJECTIVES = {
         mixed_share=0.25, **_ONE_PAIR,
     ),
 }  # fmt: skip
-
-
-@dataclass(frozen=True)
-class TrainingConfig:
-    """How long, how fast, from which seed; the defaults are those of arXiv 2602.16019."""
-
-    epochs: int = field(default=20, metadata={"help": "passes over the training studies"})
-    batch_size: int = field(default=64, metadata={"help": "studies a step, two views and two sections each"})
-    learning_rate: float = field(default=5e-5, metadata={"help": "peak of AdamW's rate"})
-    vision_rate: float = field(
-        default=1.0, metadata={"help": "the vision backbone's rate as a multiple of that of the rest"}
-    )
-    weight_decay: float = field(default=1e-4, metadata={"help": "AdamW's decoupled weight decay"})
-    warmup: float = field(default=0.0, metadata={"help": "share of all steps with a rising rate"})
-    clip_norm: float = field(default=1.0, metadata={"help": "largest gradient norm"})
-    seed: int = field(default=42, metadata={"help": "of initial weights, order and augmentation"})
-    # Sums are added up in another order by every number of threads: only a fixed one repeats a run.
-    threads: int | None = field(
-        default=None, metadata={"help": "CPU threads, whatever is free; none: as many as PyTorch takes"}
-    )
-
-    def __post_init__(self) -> None:
-        ranges = {
-            "epochs": self.epochs >= 1,
-            "batch_size": self.batch_size >= 2,  # one study alone has nothing to be told from
-            "learning_rate": self.learning_rate > 0,
-            "vision_rate": self.vision_rate >= 0,
-            "weight_decay": self.weight_decay >= 0,
-            "warmup": 0 <= self.warmup <= 1,
-            "clip_norm": self.clip_norm > 0,
-            "seed": 0 <= self.seed < 2**32,
-            "threads": self.threads is None or 1 <= self.threads <= 1024,
-        }
-        refuse_out_of_range(self, ranges)
 
 
 @dataclass(frozen=True)

@@ -13,16 +13,20 @@ import pandas as pd
 import pytest
 import torch
 from accelerate.state import AcceleratorState
+from families import SIZES, VISION
 from hypothesis import HealthCheck, settings
 from PIL import Image
+from transformers import AutoModel, BertConfig
 
+from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.gaussian import Gaussian
-from medprobclip.settings import EncoderConfig, TrainingConfig
+from medprobclip.settings import EncoderConfig
 from medprobclip.support import compiling, kernels, precision
 from medprobclip.training import loop as training
 from medprobclip.training.calibrating import calibrate_run
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import train_run
+from medprobclip.training_settings import TrainingConfig
 
 # The same examples everywhere and every time, however long one takes.
 settings.register_profile(
@@ -90,6 +94,19 @@ def tiny_profile():
         EncoderConfig("tiny-resnet", "tiny-bert", embed_dim=8, image_size=32, max_tokens=32, vocab_size=100),
         TrainingConfig(epochs=3, batch_size=8, learning_rate=3e-3),
     )
+
+
+@pytest.fixture(scope="session")
+def encoders(study_tables, tmp_path_factory):
+    """A ViT and a BERT, without batch normalisation, in folders as from a hub."""
+    folder = tmp_path_factory.mktemp("encoders")
+    texts = pd.read_csv(study_tables["train"])[["findings", "impression"]].to_numpy().ravel()
+    tokenizer = train_tokenizer(texts, 100, 32)
+    text = BertConfig(**SIZES, vocab_size=len(tokenizer), pad_token_id=tokenizer.pad_token_id)
+    for side, config in {"vision": VISION["vit"], "text": text}.items():
+        AutoModel.from_config(config).save_pretrained(folder / side)
+    tokenizer.save_pretrained(folder / "text")
+    return folder / "vision", folder / "text"
 
 
 @pytest.fixture(scope="session")

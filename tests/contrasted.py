@@ -1,6 +1,7 @@
 """Every objective's terms and gradients on one made-up batch, by however many processes were started.
 
-`python tests/contrasted.py OUT`: the first process writes them, name -> tensors.
+`python tests/contrasted.py FOLDER`: the first process writes them, name -> tensors, as `whole.pt`; and as
+`chunks.pt` those of encoding three studies at a time.
 """
 
 import sys
@@ -16,6 +17,7 @@ from transformers import BertConfig
 from medprobclip.data.dataset import Batch, Texts
 from medprobclip.settings import OBJECTIVES, ObjectiveConfig
 from medprobclip.support import precision
+from medprobclip.training.chunks import backward_in_chunks
 from medprobclip.training.mixing import Mix
 from medprobclip.training.processes import Team
 from medprobclip.training.steps import BatchLoss, answers
@@ -52,7 +54,9 @@ def whole_batch() -> tuple[Batch, torch.Tensor]:
     return Batch(torch.arange(STUDIES), images, tuple(sections), texts, coding), pixels
 
 
-def measured(name: str, objective: ObjectiveConfig, team: Team, accelerator: Accelerator | None) -> dict:
+def measured(
+    name: str, objective: ObjectiveConfig, team: Team, accelerator: Accelerator | None, chunk: int = 0
+) -> dict:
     """The terms, and every parameter's gradient."""
     model = build(VIT, BertConfig(**{**TEXT.to_dict(), **STILL}), **objective.model_settings())
     batch, pixels = whole_batch()
@@ -67,10 +71,13 @@ def measured(name: str, objective: ObjectiveConfig, team: Team, accelerator: Acc
     own = replace(
         batch, sections=tuple(Texts(t.input_ids[part], t.attention_mask[part]) for t in batch.sections)
     )
-    loss = BatchLoss(model, objective, team)
-    loss = accelerator.prepare(loss) if accelerator else loss
-    terms = loss(own, pixels[:, part], targets, spoilt)
-    terms["loss"].backward()
+    bare = BatchLoss(model, objective, team)
+    loss = accelerator.prepare(bare) if accelerator else bare
+    if chunk:  # of the bare one, though the other is there, as in training
+        terms = backward_in_chunks(bare, own, pixels[:, part], targets, spoilt, chunk)
+    else:
+        terms = loss(own, pixels[:, part], targets, spoilt)
+        terms["loss"].backward()
     gradients = {f"grad {key}": p.grad for key, p in model.named_parameters() if p.grad is not None}
     return {f"{name}: {key}": of.detach() for key, of in {**terms, **gradients}.items()}
 
@@ -80,11 +87,12 @@ def main() -> None:
     team = Team.here()
     static = DistributedDataParallelKwargs(static_graph=True)  # as in training
     accelerator = Accelerator(kwargs_handlers=[static]) if team.number > 1 else None
-    found = {"processes": torch.tensor(team.number)}
-    for name, objective in CASES.items():
-        found |= measured(name, objective, team, accelerator)
-    if team.leads:
-        torch.save(found, Path(sys.argv[1]))
+    for file, chunk in {"whole.pt": 0, "chunks.pt": 3}.items():
+        found = {"processes": torch.tensor(team.number)}
+        for name, objective in CASES.items():
+            found |= measured(name, objective, team, accelerator, chunk)
+        if team.leads:
+            torch.save(found, Path(sys.argv[1]) / file)
     team.wait()
 
 

@@ -6,6 +6,7 @@ import io
 import sys
 import warnings
 from pathlib import Path
+from weakref import WeakSet
 
 import matplotlib.pyplot as plt
 import nbformat
@@ -13,6 +14,8 @@ import papermill.execute
 from IPython.core.displayhook import DisplayHook
 from IPython.core.displaypub import CapturingDisplayPublisher
 from IPython.core.interactiveshell import InteractiveShell
+from jupyter_client.manager import AsyncKernelManager
+from jupyter_core.utils import run_sync
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from matplotlib_inline import backend_inline
@@ -58,8 +61,8 @@ class InProcess:
 
     A figure that a cell shows becomes a dot, and one that it saves has `dpi` (None: its own); `words` holds
     every text that was drawn in them. What cells print is printed here, too, and so is what a kernel would
-    show in red, in `red`. Notebooks whose names start with one of `kernel` get a kernel all the same; one of
-    `unread` is copied as if it had run and shown nothing.
+    show in red, in `red`. Notebooks whose names start with one of `kernel` get a kernel all the same, which
+    they share until `end`; one of `unread` is copied as if it had run and shown nothing.
     """
 
     def __init__(
@@ -72,8 +75,15 @@ class InProcess:
         self.scratch, self.kernel, self.unread = scratch, kernel, unread
         self.settings = {} if dpi is None else {"dpi": dpi}
         self.words, self.red = [], []
+        self.drawn: WeakSet[Figure] = WeakSet()
         self.failed: AssertionError | None = None
         self.savefig, self.papermill = Figure.savefig, papermill.execute.execute_notebook
+        self.manager = AsyncKernelManager(kernel_name="python3")
+
+    def end(self) -> None:
+        """End the kernel, if there was one."""
+        if self.manager.has_kernel:
+            run_sync(self.manager.shutdown_kernel)(now=True)
 
     def __call__(self, source, target, parameters, cwd=None, **options) -> None:
         if Path(source).name.startswith(self.unread):
@@ -83,7 +93,7 @@ class InProcess:
             nbformat.write(notebook, target)
             return
         if Path(source).name.startswith(self.kernel):
-            self.papermill(source, target, parameters, cwd=cwd, **options)
+            self.papermill(source, target, parameters, cwd=cwd, km=self.manager, **options)
             return
         notebook = nbformat.read(source, 4)
         place = next(i for i, c in enumerate(notebook.cells) if "parameters" in c.metadata.get("tags", []))
@@ -106,6 +116,7 @@ class InProcess:
 
         def saved(figure, *arguments, **settings):
             self.savefig(figure, *arguments, **settings | self.settings)
+            self.drawn.add(figure)
             self._read(figure)
 
         try:
@@ -149,8 +160,9 @@ class InProcess:
         return texts + [new_output("display_data", data=_json(o["data"])) for o in shell.display_pub.outputs]
 
     def _shown(self, figure: Figure) -> bytes:
-        figure.draw_without_rendering()  # words of ticks are there from now on
-        self._read(figure)
+        if figure not in self.drawn:  # most were saved just before
+            figure.draw_without_rendering()  # words of ticks are there from now on
+            self._read(figure)
         return _dot()
 
     def _read(self, figure: Figure) -> None:

@@ -219,36 +219,35 @@ def looks_at(folder: Path, notebook: str) -> Path:
 
 
 def move_everything(
-    root: Path, name: str, scratch: Path, looks: Path, written: str = "", film: Path | None = None
+    page: Page, lab: str, path: Path, looks: Path, written: str = "", film: Path | None = None
 ) -> list[str]:
-    """Open a notebook of `root`, run it from the menu, and move all that can be moved, as a reader does.
+    """Open a notebook of a `jupyter_lab` in a browser, run it from the menu, and move all that can be moved.
 
     Asserts that each move changes what is seen below it and that nothing red appears. Lines of text get
     `written`, uploads `film`. Screenshots go to `looks`. Returns the kinds of what was moved, in order.
     """
-    cells = [c.source for c in nbformat.read(root / "notebooks" / name, 4).cells if c.cell_type == "code"]
+    cells = [c.source for c in nbformat.read(path, 4).cells if c.cell_type == "code"]
     names, kinds = moved_names(cells), []
-    with jupyter_lab(root, scratch) as lab, browser(scratch / "chromium") as page:
-        page.send("Page.navigate", url=lab.format(f"notebooks/{name}"))
-        page.wait(f"{PROMPTS}.length == {len(cells)}", 60)
-        page.wait(LOADED)  # the committed picture, before anything runs
-        page.wait(IDLE, 60)
-        page.screenshot(looks / "opened.png")
-        run_all(page)
-        page.wait(f"{LEFT} == 0 || {WRONG}.length > 0", 180)
-        assert page.ask(WRONG) == []
-        assert page.ask(f"{CONTROLS}.length") == len(names) > 0
-        for i, what in enumerate(names):
-            control = f"{CONTROLS}[{i}]"
-            kinds.append(next(k for k, css in KINDS.items() if page.ask(f"{control}.matches('{css}')")))
-            page.ask(f"{control}.scrollIntoView({{block: 'center'}})")
-            seen = SEEN.replace("CONTROL", control)
-            before = page.wait(seen)
-            move(page, control, kinds[-1], written, film)
-            page.wait(f"(now => now && now != {json.dumps(before)})({seen})", 15)
-            page.ask(f"{control}.scrollIntoView({{block: 'start'}})")
-            page.screenshot(looks / f"{i:02d}-{kinds[-1]}-{what}.png")
-        assert page.ask(WRONG) == []
+    page.send("Page.navigate", url=lab.format(f"notebooks/{path.name}"))
+    page.wait(f"{PROMPTS}.length == {len(cells)}", 60)
+    page.wait(LOADED)  # the committed picture, before anything runs
+    page.wait(IDLE, 60)
+    page.screenshot(looks / "opened.png")
+    run_all(page)
+    page.wait(f"{LEFT} == 0 || {WRONG}.length > 0", 180)
+    assert page.ask(WRONG) == []
+    assert page.ask(f"{CONTROLS}.length") == len(names) > 0
+    for i, what in enumerate(names):
+        control = f"{CONTROLS}[{i}]"
+        kinds.append(next(k for k, css in KINDS.items() if page.ask(f"{control}.matches('{css}')")))
+        page.ask(f"{control}.scrollIntoView({{block: 'center'}})")
+        seen = SEEN.replace("CONTROL", control)
+        before = page.wait(seen)
+        move(page, control, kinds[-1], written, film)
+        page.wait(f"(now => now && now != {json.dumps(before)})({seen})", 15)
+        page.ask(f"{control}.scrollIntoView({{block: 'start'}})")
+        page.screenshot(looks / f"{i:02d}-{kinds[-1]}-{what}.png")
+    assert page.ask(WRONG) == []
     return kinds
 
 

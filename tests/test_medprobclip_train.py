@@ -2,15 +2,19 @@
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 import tempfile
+from pathlib import Path
 
 import pytest
 
 from medprobclip import medprobclip_train
 from medprobclip.evaluation.embedding import Embeddings
-from medprobclip.medprobclip_train import parse
+from medprobclip.support.files import file_hash
+from medprobclip.training import runs
+from medprobclip.training.command_line import parse
 from medprobclip.workbench.workspace import ROOT
 
 SMALL = [
@@ -148,9 +152,57 @@ def test_a_share_is_set_aside_and_calibrated_on(tables, tmp_path, capsys, monkey
     assert (tmp_path / "out" / "calibration.json").read_text() == calibration
     for name, content in written.items():
         assert (tmp_path / "out" / f"{name}.csv").read_bytes() == content
-    for other in (["--calibrate_share", "0.5"], []):
-        with pytest.raises(SystemExit, match=r"calibrate_share 0\.5 gives|other settings or data"):
-            medprobclip_train.main([*arguments[:-2], *other])
+    medprobclip_train.main(["--out", str(tmp_path / "out")])  # the share is the run's
+    assert "1 epochs are done" in capsys.readouterr().out
+    with pytest.raises(SystemExit, match="2"):
+        medprobclip_train.main([*arguments[:-1], "0.5"])
+    assert "--calibrate_share: the run in this folder has 0.25, asked for 0.5" in capsys.readouterr().err
+
+
+def test_the_test_table_is_not_there_while_the_run_is_trained_and_read_once_after(
+    study_tables, tmp_path, monkeypatch
+):
+    """Its file, its pictures and their cached pixels are moved away: a glance would be an error."""
+    monkeypatch.setenv("MEDPROBCLIP_IMAGES", str(tmp_path / "images"))
+    folder = shutil.copytree(study_tables["train"].parent, tmp_path / "tables")
+    scored = []
+
+    def train_without(train_csv, val_csv, out, *rest, **more):
+        hidden = [*folder.glob("test*"), runs.image_place(folder / "test.csv")]
+        assert len(hidden) > 12  # the table, its pictures
+        for i, path in enumerate(hidden):
+            path.rename(tmp_path / f"hidden-{i}")
+        assert not scored
+        history = train_run(train_csv, val_csv, out, *rest, **more)
+        for i, path in enumerate(hidden):
+            (tmp_path / f"hidden-{i}").rename(path)
+        return history
+
+    train_run, evaluate_run = runs.train_run, runs.evaluate_run
+    monkeypatch.setattr(runs, "train_run", train_without)
+    monkeypatch.setattr(runs, "evaluate_run", lambda *given: scored.append(given) or evaluate_run(*given))
+    tables = [f"--{name}_csv={folder / file}.csv" for name, file in
+              {"train": "train", "val": "validate", "test": "test"}.items()]  # fmt: skip
+    medprobclip_train.main([*tables, "--out", str(tmp_path / "out"), *SMALL])
+    assert [(Path(out).name, Path(csv).name) for out, csv, _ in scored] == [("out", "test.csv")]
+    metrics = json.loads((tmp_path / "out" / "metrics.json").read_text())
+    assert metrics["scored"]["checkpoint"] == file_hash(tmp_path / "out" / "checkpoint" / "model.safetensors")
+
+
+def test_more_epochs_go_on_where_a_finished_run_ended_and_a_run_needs_no_test_table(tables, tmp_path, capsys):
+    out = tmp_path / "out"
+    medprobclip_train.main([*map(str, tables[:4]), "--out", str(out), *SMALL])
+    assert "No test table, no score" in capsys.readouterr().out
+    assert not (out / "metrics.json").exists()
+    first = (out / "history.csv").read_text().splitlines()
+    medprobclip_train.main(["--out", str(out), "--epochs", "2", "--test_csv", str(tables[5])])
+    printed = capsys.readouterr().out
+    assert "2 epochs instead of 1" in printed
+    assert "R@10" in printed
+    both = (out / "history.csv").read_text().splitlines()
+    assert (len(both), both[:2]) == (3, first)
+    medprobclip_train.main(["--out", str(out)])  # reads all back, the test table, too
+    assert "2 epochs are done" in capsys.readouterr().out
 
 
 @pytest.mark.parametrize("encoding", ["ascii", "cp1252", "latin-1"])

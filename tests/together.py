@@ -1,9 +1,12 @@
 """Several gloo processes on this machine, each of which calls the same function."""
 
 import os
+import signal
 import socket
 import subprocess
 import sys
+import tempfile
+from contextlib import suppress
 from pathlib import Path
 
 TESTS = Path(__file__).parent
@@ -15,27 +18,28 @@ def free_port() -> int:
         return found.getsockname()[1]
 
 
-def together(number: int, module: str, *arguments: object, timeout: float = 120) -> list[str]:
+def together(
+    number: int, module: str, *arguments: object, timeout: float = 180, devices: str = ""
+) -> list[str]:
     """Run `python module arguments` as that many processes, as a launcher does; what each printed.
 
     Raises AssertionError with the outputs where one ends with an error.
     """
-    shared = {
-        **os.environ, "WORLD_SIZE": str(number), "MASTER_ADDR": "127.0.0.1", "MASTER_PORT": str(free_port()),
-        "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": "", "PYTHONPATH": os.pathsep.join(sys.path),
+    environment = {
+        **os.environ, "OMP_NUM_THREADS": "1", "CUDA_VISIBLE_DEVICES": devices,
+        "PYTHONPATH": os.pathsep.join(sys.path),
     }  # fmt: skip
-    command = [sys.executable, *module.split(), *map(str, arguments)]
-    running = [
-        subprocess.Popen(
-            command, env={**shared, "RANK": str(rank), "LOCAL_RANK": str(rank)}, text=True, cwd=TESTS.parent,
-            stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        )
-        for rank in range(number)
-    ]  # fmt: skip
-    try:
-        outputs = [process.communicate(timeout=timeout)[0] for process in running]
-    finally:
-        for process in running:
-            process.kill()
-    assert [process.returncode for process in running] == [0] * number, "\n".join(outputs)
+    with tempfile.TemporaryDirectory() as folder:
+        command = [sys.executable, TESTS / "forked.py", number, free_port(), folder, *module.split()]
+        running = subprocess.Popen(
+            [*map(str, command), *map(str, arguments)], env=environment, cwd=TESTS.parent,
+            start_new_session=True,
+        )  # fmt: skip
+        try:
+            code = running.wait(timeout)
+        finally:
+            with suppress(ProcessLookupError):
+                os.killpg(running.pid, signal.SIGKILL)
+        outputs = [Path(folder, f"{rank}.txt").read_text(encoding="utf-8") for rank in range(number)]
+    assert code == 0, "\n".join(outputs)
     return outputs

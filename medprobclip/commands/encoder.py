@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     from medprobclip.simulator.school import codes_by_kind
     from medprobclip.support.files import replaced_file
     from medprobclip.support.packaged import PACKAGED
-    from medprobclip.training.loop import TrainingError
+    from medprobclip.training.errors import TrainingError
 
     try:
         table = school_encoder(codes_by_kind(training_codes()), OUT, config, readability)

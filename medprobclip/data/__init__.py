@@ -27,7 +27,9 @@ Each imports only from those above it:
     chexpert.py            codes -> the 13 CheXpert findings
     openi.py               the archive of OpenI reports -> a table
     correspondence.py      which studies say the same
+    drawing.py             two radiographs of a study, and studies of similar length
     dataset.py             two views and two sections -> a batch
+    reading.py             batches from any step of an epoch on, read ahead by other processes
     notices.py             what a person should know of a table before it is used
     report_similarity.py   how much two training reports say the same, without labels
     lookalikes.py          studies that say the same, to look at

@@ -1,24 +1,33 @@
-"""Studies in memory-mapped images and tokens, cut into batches of two views and two sections."""
+"""Studies in memory-mapped images and tokens, cut into batches of two views and two sections.
+
+A batch is first drawn (which studies, radiographs, sentences: one after the other, from seeded generators),
+then read (pixels and tokens: by any process, in any order).
+"""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 from copy import copy
 from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
 import torch
 from torch import Tensor
-from transformers import PreTrainedTokenizerBase
 
 from medprobclip.data.correspondence import same_coding
+from medprobclip.data.drawing import bucketed, draw_two
 from medprobclip.data.images import ImageCache
 from medprobclip.data.missing import has_no_text
 from medprobclip.data.reports import same_text, varied
 from medprobclip.data.variations import two_forms, two_variations, variation
 from medprobclip.data.views import reference_view
 from medprobclip.settings import AugmentationConfig
+
+if TYPE_CHECKING:  # half a second, for each process that reads batches
+    from transformers import PreTrainedTokenizerBase
 
 SECTIONS = ("findings", "impression")
 
@@ -68,6 +77,34 @@ class Batch:
             tuple(ids.to(device) for ids in self.text_ids),
             None if self.coding is None else self.coding.to(device),
         )
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """What is to be read for a batch: all that a process needs to know for it, and little to send there.
+
+    `rows` int64 `[B]` number its studies; `places` are those of their radiographs in the image cache, for
+    two views; of a section, either the tokens, or varied text that is still to be tokenised. Of a part of the
+    batch, places and sections are the part's.
+    """
+
+    rows: np.ndarray
+    places: tuple[list[tuple[Path, int]], list[tuple[Path, int]]]
+    sections: tuple[list[list[int]] | list[str], list[list[int]] | list[str]]
+
+
+def read(
+    drawn: Drawn, images: ImageCache, tokenizer: PreTrainedTokenizerBase | None, pad: int
+) -> tuple[Tensor, tuple[Texts, Texts]]:
+    """Pixels uint8 `[2, B, S, S]` and padded sections of what was drawn: the same whoever reads it."""
+    views = np.stack([images.at(places) for places in drawn.places])
+    tokens = (tokenized(words, tokenizer) if isinstance(words[0], str) else words for words in drawn.sections)
+    return torch.from_numpy(views), tuple(padded(ids, pad) for ids in tokens)
+
+
+def tokenized(texts: list[str], tokenizer: PreTrainedTokenizerBase) -> list[list[int]]:
+    """Token ids of each text, cut at the tokenizer's `model_max_length`."""
+    return tokenizer(texts, truncation=True)["input_ids"]
 
 
 class StudyDataset:
@@ -129,7 +166,7 @@ class StudyDataset:
         return some
 
     def _tokenised(self, texts: list[str]) -> list[list[int]]:
-        return self.tokenizer(texts, truncation=True)["input_ids"]
+        return tokenized(texts, self.tokenizer)
 
     def _key(self, text: str) -> tuple[int, ...]:
         """What a model gets of a text."""
@@ -163,37 +200,74 @@ class StudyDataset:
         The one section of a study that is `alone` comes as two different variations of it. Of a `part` of
         every batch only the images and sections are given; all is drawn as for the whole.
         """
+        for drawn in self.drawn(batch_size, seed, epoch, augmentation, part):
+            yield self.batch(drawn.rows, *read(drawn, self.images, self.tokenizer, self.pad))
+
+    @property
+    def pad(self) -> int:
+        """The token that fills up a text."""
+        return self.tokenizer.pad_token_id
+
+    def batch(self, rows: np.ndarray, images: Tensor, sections: tuple[Texts, Texts]) -> Batch:
+        """What was read of some studies, with what is known of them."""
+        return Batch(
+            torch.from_numpy(rows),
+            images,
+            sections,
+            tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
+            None if self.coding is None else torch.from_numpy(self.coding[rows]),
+        )
+
+    def drawn(
+        self,
+        batch_size: int,
+        seed: int,
+        epoch: int,
+        augmentation: AugmentationConfig | None = None,
+        part: slice = slice(None),
+        start: int = 0,
+        buckets: int = 0,
+    ) -> Iterator[Drawn]:
+        """What `batches` reads, from batch number `start` of the epoch on; nothing is read here.
+
+        With `buckets` n > 1 the studies of n batches each are sorted by the tokens of their (whole) texts
+        before they are cut, and the batches come in random order: less padding, every study still at most
+        once, and the rest that is dropped as random as without.
+        """
         augmentation = augmentation or AugmentationConfig()
         generator, words = np.random.default_rng((seed, epoch)), np.random.default_rng((seed, epoch, 1))
         drop, shuffle = augmentation.sentence_drop, augmentation.sentence_shuffle
         vary = variation if augmentation.sentence_ties else varied
+        paths = self.studies["image_paths"].tolist()
+        texts = [self.studies[section].tolist() for section in SECTIONS]
 
-        def section_texts(rows: np.ndarray) -> tuple[Texts, Texts]:
+        def varied_texts(rows: np.ndarray) -> list[list[str]] | None:
             if not (drop > 0 or shuffle or self.alone[rows].any()):
-                return tuple(self.texts(rows[part], section) for section in SECTIONS)
-            sections = [self.studies[section].iloc[rows].tolist() for section in SECTIONS]
+                return None
+            sections = [[whole[row] for row in rows] for whole in texts]
             if drop > 0 or shuffle:
-                sections = [[vary(text, drop, shuffle, words) for text in texts] for texts in sections]
+                sections = [[vary(text, drop, shuffle, words) for text in whole] for whole in sections]
             for place in np.flatnonzero(self.alone[rows]):
-                whole = self.studies[SECTIONS[0]].iloc[rows[place]]
-                pair = two_variations(whole, drop, words, self._key)
-                for texts, text in zip(sections, pair, strict=True):
-                    texts[place] = text
-            return tuple(
-                padded(self._tokenised(texts[part]), self.tokenizer.pad_token_id) for texts in sections
-            )
+                pair = two_variations(texts[0][rows[place]], drop, words, self._key)
+                for section, text in zip(sections, pair, strict=True):
+                    section[place] = text
+            return sections
 
         order = generator.permutation(len(self))
-        for start in range(0, len(order) - batch_size + 1, batch_size):
-            rows = order[start : start + batch_size]
-            pairs = [draw_two(paths, generator) for paths in self.studies["image_paths"].iloc[rows]]
-            views = [self.images.rows([pair[view] for pair in pairs[part]]) for view in (0, 1)]
-            yield Batch(
-                torch.from_numpy(rows),
-                torch.from_numpy(np.stack(views)),
-                section_texts(rows),
-                tuple(torch.from_numpy(self.text_ids[section][rows]) for section in SECTIONS),
-                None if self.coding is None else torch.from_numpy(self.coding[rows]),
+        order = order[: len(order) // batch_size * batch_size].reshape(-1, batch_size)
+        if buckets > 1:
+            lengths = np.array([list(map(len, self.tokens[section])) for section in SECTIONS]).sum(0)
+            order = bucketed(order, lengths, buckets, np.random.default_rng((seed, epoch, 2)))
+        for number, rows in enumerate(order):
+            pairs = [draw_two(paths[row], generator) for row in rows]
+            sections = varied_texts(rows)
+            if number < start:
+                continue
+            sections = sections or [[self.tokens[section][row] for row in rows] for section in SECTIONS]
+            yield Drawn(
+                rows,
+                tuple(self.images.places(pair[view] for pair in pairs[part]) for view in (0, 1)),
+                tuple(of[part] for of in sections),
             )
 
 
@@ -202,11 +276,3 @@ def lone_sections(studies: pd.DataFrame) -> list[str]:
     pairs = zip(*(studies[section] for section in SECTIONS), strict=True)
     there = ([text for text in pair if not has_no_text(text)] for pair in pairs)
     return [texts[0] if len(texts) == 1 else "" for texts in there]
-
-
-def draw_two(paths: tuple, generator: np.random.Generator) -> tuple:
-    """Two different images of a study in random order; a study's only image twice."""
-    if len(paths) == 1:
-        return paths[0], paths[0]
-    first, second = generator.choice(len(paths), size=2, replace=False)
-    return paths[first], paths[second]

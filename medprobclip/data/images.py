@@ -45,11 +45,18 @@ class ImageCache:
 
     def rows(self, paths: Sequence[str | Path]) -> np.ndarray:
         """Images in the order of paths, uint8 `[n, S, S]`, a copy. Raises KeyError for an unknown path."""
-        images = np.empty((len(paths), self.size_px, self.size_px), dtype=np.uint8)
-        for i, path in enumerate(paths):
-            file, row = self._places[os.path.abspath(path)]
+        return self.at(self.places(paths))
+
+    def places(self, paths: Iterable[str | Path]) -> list[tuple[Path, int]]:
+        """Where the pixels of images lie: cache file and row. Raises KeyError for an unknown path."""
+        return [self._places[os.path.abspath(path)] for path in paths]
+
+    def at(self, places: Sequence[tuple[Path, int]]) -> np.ndarray:
+        """Images from their places, uint8 `[n, S, S]`. Raises ImageError that names a file that is broken."""
+        images = np.empty((len(places), self.size_px, self.size_px), dtype=np.uint8)
+        for i, (file, row) in enumerate(places):
             if file not in self._maps:
-                self._maps[file] = np.load(file, mmap_mode="r")
+                self._maps[file] = _opened(file)
             images[i] = self._maps[file][row]
         return images
 
@@ -160,6 +167,16 @@ def cache_images(
     _forget_other_readers(folder, size_px)
     _warn_of_slivers({path: cached.levels for path, cached in found.items()})
     return ImageCache(size_px, {path: found[path].place for path in wanted if path in found})
+
+
+def _opened(file: Path) -> np.ndarray:
+    try:
+        return np.load(file, mmap_mode="r")
+    except (OSError, ValueError, EOFError) as error:
+        raise ImageError(
+            f"{file}: cannot be read ({error}). Delete this file of resized radiographs and start again: "
+            "they are then read from their originals"
+        ) from error
 
 
 def file_state(path: str | Path) -> tuple[int, ...]:

@@ -16,6 +16,7 @@ Each imports only from those above it:
     packaged.py               vision models that come with the package
     backbones.py              what we need to know of a transformers backbone
     published_checkpoint.py   the published .pt -> settings and weights under our names
+    config_files.py           YAML and JSON -> names with values, and back
     flags.py                  frozen dataclasses -> command-line flags, and back
     foreseen.py               commands end in one line, whatever the error
     auto_classes.py           transformers' Auto classes know ours from `import medprobclip` on

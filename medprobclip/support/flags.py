@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import sys
 from argparse import Action, ArgumentDefaultsHelpFormatter, ArgumentParser, ArgumentTypeError, Namespace
+from collections.abc import Sequence
 from dataclasses import MISSING, fields, replace
 from types import UnionType
 from typing import Any, Literal, TypeVar, get_args, get_origin, get_type_hints
@@ -35,14 +36,15 @@ def truth(word: str) -> bool:
     return word.lower() == "true"
 
 
-def add_flags(parser: ArgumentParser, config: Any) -> None:
+def add_flags(parser: ArgumentParser, config: Any, required: bool = True) -> None:
     """A flag `--<field>` for each field of a dataclass: of an instance, whose values are the defaults, or of
-    a class, whose fields without a default are required. The help is the field's metadata "help"."""
+    a class, whose fields without a default are required, unless they may come from elsewhere. The help is
+    the field's metadata "help"."""
     hints = get_type_hints(config if isinstance(config, type) else type(config))
     for field in fields(config):
         default = getattr(config, field.name, MISSING)
         settings: dict[str, Any] = {"help": field.metadata["help"]}
-        settings |= {"required": True} if default is MISSING else {"default": default}
+        settings |= {"required": required} if default is MISSING else {"default": default}
         hint = hints[field.name]
         if get_origin(hint) is UnionType:  # float | None: None is the default and has no word
             hint = next(kind for kind in get_args(hint) if kind is not type(None))
@@ -59,3 +61,14 @@ def from_flags(config: Config | type[Config], arguments: Namespace) -> Config:
     """The dataclass with the values of its flags. Raises what the dataclass does for bad ones."""
     values = {field.name: getattr(arguments, field.name) for field in fields(config)}
     return config(**values) if isinstance(config, type) else replace(config, **values)
+
+
+def given_flags(parser: ArgumentParser, arguments: Sequence[str]) -> tuple[dict[str, Any], list[str]]:
+    """The flags that stand on the command line with their values, no defaults; and the words not understood.
+
+    The parser may have no required flags.
+    """
+    unsaid = object()
+    flags = vars(parser.parse_known_args([])[0])
+    found, rest = parser.parse_known_args(arguments, Namespace(**dict.fromkeys(flags, unsaid)))
+    return {name: value for name, value in vars(found).items() if value is not unsaid}, rest

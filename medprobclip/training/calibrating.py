@@ -16,7 +16,7 @@ from medprobclip.evaluation.embedding import EVALUATION_SECTION, Embeddings, emb
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.strangeness import Strangeness
 from medprobclip.support.files import write_json
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.processes import Team
 from medprobclip.training.runs import embed_run, load_run, load_strangeness, run_source
 

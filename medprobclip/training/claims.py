@@ -4,28 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterable
-from dataclasses import asdict
 from pathlib import Path
 
-from medprobclip.settings import AugmentationConfig, EncoderConfig, ObjectiveConfig, TrainingConfig
+from medprobclip.support.config_files import read_mapping, write_mapping
 from medprobclip.support.files import recovered_folder, write_json
-from medprobclip.training.loop import TrainingError
-from medprobclip.training.state import read_history
-
-_PARTS = {
-    "encoders": EncoderConfig(),
-    "training": TrainingConfig(),
-    "objective": ObjectiveConfig(),
-    "augmentation": AugmentationConfig(),
-}
-
-
-def completed(settings: dict) -> dict:
-    """The settings of a run with the fields that came after it: their defaults do what was done before them.
-
-    So a new setting's default must change nothing. Parts that are missing as a whole stay so.
-    """
-    return settings | {part: asdict(new) | settings[part] for part, new in _PARTS.items() if part in settings}
+from medprobclip.training.errors import TrainingError
+from medprobclip.training.run_settings import CONFIG, CONFIG_COMMENT, completed, differences, in_words
+from medprobclip.training.state import read_history, read_progress
 
 
 def is_finished(out: Path) -> bool:
@@ -42,35 +27,64 @@ def require_finished(out: Path) -> None:
         raise TrainingError(f"{out} holds no finished training; train it first (notebook 03)")
 
 
+def started_settings(out: Path) -> dict | None:
+    """The completed settings of the run in `out`; None where nothing would be lost: no state is saved."""
+    path, progress = Path(out) / "settings.json", read_progress(out)
+    if not path.exists() or not (progress.epoch or progress.step):
+        return None
+    try:
+        return completed(json.loads(path.read_text(encoding="utf-8")))
+    except ValueError as error:
+        raise TrainingError(
+            f"{path}: cannot be read ({error}). Choose another folder, or delete this one to train anew"
+        ) from error
+
+
 def claim(out: Path, wanted: dict) -> dict:
     """Keep `wanted` as the settings of the run in `out`; returns those that hold.
 
-    A run without rare words in its vocabulary stays as it is when text may be shown later. Raises
-    TrainingError if it has other settings.
+    More epochs than the run has are recorded, and fewer that are not yet done: it goes on to these. A run
+    without rare words in its vocabulary stays as it is when text may be shown later. Raises TrainingError if
+    it has other settings, or finished more epochs.
     """
-    path = out / "settings.json"
-    if not path.exists() or read_history(out).empty:  # nothing is lost before the first epoch ends
+    path, found = out / "settings.json", started_settings(out)
+    if found is None:
         write_json(path, wanted)
         return wanted
-    found = json.loads(path.read_text())
     wanted = {name: found[name] for name in ("vocabulary",) if name in found} | wanted
     refuse_other_settings(out, wanted, found.keys() | wanted.keys())
+    had, asked = found["training"]["epochs"], wanted["training"]["epochs"]
+    if had != asked:
+        written = json.loads(path.read_text(encoding="utf-8"))
+        written["training"]["epochs"] = asked  # all else stays as it was written
+        write_json(path, written)
+        config = read_mapping(out / CONFIG) if (out / CONFIG).exists() else {}
+        if "training" in config:
+            config["training"]["epochs"] = asked
+            write_mapping(out / CONFIG, config, CONFIG_COMMENT)
+        print(
+            f"{out}: {asked} epochs instead of {had}. From epoch {len(read_history(out)) + 1} on the rate is "
+            f"that of the cosine over all {asked}: not the run that {asked} epochs at once would have been"
+        )
     return wanted
 
 
 def refuse_other_settings(out: Path, wanted: dict, parts: Iterable[str]) -> None:
-    """Raise TrainingError when the run in `out` differs in one of the parts of its settings."""
-    path = out / "settings.json"
-    if not path.exists() or read_history(out).empty:
+    """Raise TrainingError when the run in `out` differs in one of the parts of its settings.
+
+    Each difference is named by its field. Epochs may differ, but not be fewer than are finished.
+    """
+    found = started_settings(out)
+    if found is None:
         return
-    found = completed(json.loads(path.read_text()))
-    changed = [
-        f"{key}: {json.dumps(found.get(key))} -> {json.dumps(wanted.get(key))}"
-        for key in sorted(parts)
-        if found.get(key) != wanted.get(key)
-    ]
+    changed = differences(found, wanted, sorted(parts))
+    if "training.epochs" in changed:
+        done, asked = len(read_history(out)), changed.pop("training.epochs")[1]
+        if asked < done:
+            changed["training.epochs"] = (f"{done} finished", asked)
     if changed:
+        told = "; ".join(in_words(name, *pair) for name, pair in changed.items())
         raise TrainingError(
-            f"{out} holds a run with other settings or data ({'; '.join(changed)}). "
-            "Choose another folder, or delete this one to train anew"
+            f"{out} holds a run with other settings or data ({told}). Ask for what it has, as `medprobclip "
+            f"train --out {out}` alone does, choose another folder, or delete this one to train anew"
         )

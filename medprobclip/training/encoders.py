@@ -32,7 +32,7 @@ SMALL_TEXT = {
     ),
 }  # fmt: skip
 # What a model's configuration takes over by the same name.
-_MODEL_FIELDS = ("embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden")
+MODEL_FIELDS = ("embed_dim", "image_size", "vision_pooling", "text_pooling", "head_hidden")
 
 
 def build_tokenizer(
@@ -85,7 +85,7 @@ def build_model(config: EncoderConfig, tokenizer: PreTrainedTokenizerBase, **set
     goes with either) or a backbone cannot do what is asked, OSError when a pretrained one cannot be found.
     """
     small = check_encoders(config)
-    settings |= {name: getattr(config, name) for name in _MODEL_FIELDS}
+    settings |= {name: getattr(config, name) for name in MODEL_FIELDS}
     if small:
         model = _small_model(config, tokenizer, settings)
     else:

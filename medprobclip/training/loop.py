@@ -7,42 +7,48 @@ contrast the whole batch.
 from __future__ import annotations
 
 import math
+import re
+import signal
 import time
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import pandas as pd
 import torch
-from accelerate import Accelerator
-from accelerate.utils import DistributedDataParallelKwargs, set_seed
+from accelerate.utils import set_seed
+from safetensors import SafetensorError
 from torch import nn
-from torch.optim import Optimizer
-from torch.optim.lr_scheduler import LRScheduler
-from torch.utils.tensorboard import SummaryWriter
+from torch.optim import AdamW
 from transformers import PreTrainedTokenizerBase, get_cosine_schedule_with_warmup
 
-from medprobclip.data.augment import TrainingViews, normalise
-from medprobclip.data.dataset import Batch, StudyDataset
-from medprobclip.data.report_similarity import ReportSimilarity, report_similarity
+from medprobclip.data.augment import TrainingViews
+from medprobclip.data.dataset import StudyDataset
+from medprobclip.data.reading import BatchReader, ReaderError
+from medprobclip.data.report_similarity import report_similarity
 from medprobclip.evaluation.retrieval import first_match_ranks, recall_at, rsum
 from medprobclip.model import MedProbCLIPModel
 from medprobclip.processor import MedProbCLIPProcessor
-from medprobclip.settings import AugmentationConfig, ObjectiveConfig, TrainingConfig
+from medprobclip.settings import AugmentationConfig, ObjectiveConfig
 from medprobclip.support.files import replaced_folder
 from medprobclip.support.memory import keep_freed_memory
-from medprobclip.support.progress import progress_bar
-from medprobclip.targets import BatchTargets
-from medprobclip.training.mixing import Mix
+from medprobclip.support.precision import autocast
+from medprobclip.training.chunks import refuse_batch_normalisation
+from medprobclip.training.engine import accelerator_for, refuse_processes, set_rates
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.processes import Team
+from medprobclip.training.rates import parameter_groups
 from medprobclip.training.sharing_out import embed_together
-from medprobclip.training.state import load_state, save_state, write_history
-from medprobclip.training.steps import BatchLoss, answers
+from medprobclip.training.state import Progress, load_state, save_state, states, write_history
+from medprobclip.training.steps import BatchLoss
+from medprobclip.training.stopping import StopRequest, TrainingStopped
+from medprobclip.training.telling import Telling
+from medprobclip.training.updates import Updates, floats
+from medprobclip.training_settings import MachineConfig, TrainingConfig
 
-
-class TrainingError(RuntimeError):
-    """Training cannot start, resume or go on; the message says what to do."""
+# What gloo and NCCL say when the other end is gone.
+_LOST = re.compile(r"[Cc]onnection (closed|reset)|Broken pipe|remote process exited|peer|NCCL")
 
 
 def train(
@@ -55,20 +61,22 @@ def train(
     objective: ObjectiveConfig | None = None,
     augmentation: AugmentationConfig | None = None,
     on_epoch: Callable[[pd.DataFrame], None] | None = None,
+    machine: MachineConfig | None = None,
 ) -> pd.DataFrame:
     """Train, keep the epoch with the best validation RSUM, and return the history, one row an epoch.
 
-    Writes `out/checkpoint` (best model and its processor), `out/history.csv`, `out/tensorboard` and, after
-    each epoch, `out/last`, from which an interrupted call goes on exactly where that epoch ended.
-    `on_epoch` is called with the history so far. Raises TrainingError when there are fewer studies than
-    one batch, for more processes than studies in a batch, when the objective needs expert codes that the
-    table lacks, when several processes on CPUs would normalise batches, or when the loss is no longer finite.
+    Writes `out/checkpoint` (best model and its processor), `out/history.csv`, `out/metrics.jsonl`,
+    `out/tensorboard` and, after each epoch, every `save_every` steps and when a signal asks to stop,
+    `out/states`, from which an interrupted call goes on exactly where it was. `on_epoch` is called with the
+    history so far. Raises TrainingError when there are fewer studies than one batch, for more processes than
+    studies in a batch, when the objective needs expert codes that the table lacks, when several processes on
+    CPUs would normalise batches, when a term is no longer finite, when a state cannot be written or read, or
+    a process that reads ahead ends; TrainingStopped after a signal.
     """
     config, objective = config or TrainingConfig(), objective or ObjectiveConfig()
-    augmentation = augmentation or AugmentationConfig()
+    augmentation, machine = augmentation or AugmentationConfig(), machine or MachineConfig()
     team = Team.here()
-    # Not every objective uses every weight (the pooling layer of a BERT, for one), but the same in each step.
-    accelerator = Accelerator(kwargs_handlers=[DistributedDataParallelKwargs(static_graph=True)])
+    accelerator = accelerator_for(config)
     refuse_processes(team, model, config, accelerator.device)
     steps = len(training_set) // config.batch_size
     if steps == 0:
@@ -84,13 +92,25 @@ def train(
     keep_freed_memory()
     set_seed(config.seed + team.rank)  # of views and dropout; the order of studies has its own
     model.to(memory_format=torch.channels_last)
-    optimizer = torch.optim.AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
+    try:
+        optimizer = AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
     total = steps * config.epochs
     schedule = get_cosine_schedule_with_warmup(optimizer, math.ceil(config.warmup * total), total)
     if team.number > 1 and accelerator.device.type == "cuda":
         model = nn.SyncBatchNorm.convert_sync_batchnorm(model)
+    try:
+        autocast(accelerator.device, config.precision)
+        if machine.chunk:
+            refuse_batch_normalisation(model.train())
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+    if machine.compile:
+        model.vision_model.compile()  # in place: the names of the weights stay
+        model.text_model.compile(dynamic=True)  # texts differ in length
     batch_loss, optimizer, schedule = accelerator.prepare(
-        BatchLoss(model, objective, team), optimizer, schedule
+        BatchLoss(model, objective, team, config.precision), optimizer, schedule
     )
     # Before any state is loaded: a resumed run measures by the untrained encoder, too.
     try:
@@ -100,74 +120,42 @@ def train(
             f"soft '{objective.soft}': the training reports are of no use ({error})"
         ) from error
 
-    history = load_state(accelerator, team, out)
+    progress = load_state(accelerator, team, out, config.seed)
+    set_rates(optimizer, schedule)
     if team.leads:
-        write_history(out, history)
-        if 0 < len(history) < config.epochs:
-            print(f"Resuming after epoch {len(history)} of {config.epochs}")
-    with writer_of(team, out / "tensorboard", len(history) * steps) as writer:
-        loop = EpochLoop(
-            model, batch_loss, team, accelerator, optimizer, schedule, writer, config, objective,
-            augmentation, TrainingViews(model.config.image_size, augmentation).to(accelerator.device),
-            reports,
+        write_history(out, progress.history)
+    if (progress.epoch or progress.step) and progress.epoch < config.epochs:
+        team.say(f"Resuming after {progress.place(steps, config.epochs)}")
+    views = TrainingViews(model.config.image_size, augmentation).to(accelerator.device)
+    updates = Updates(
+        model, batch_loss, team, accelerator, optimizer, schedule, config, machine, objective, views, reports
+    )
+    part = team.part(config.batch_size)
+    try:
+        told = Telling(
+            out, team, asdict(config) | asdict(objective) | asdict(augmentation), machine.report_to,
+            config.epochs, steps, config.batch_size, (progress.epoch, progress.step), accelerator.device,
         )  # fmt: skip
-        for epoch in range(len(history), config.epochs):
-            started = time.perf_counter()
-            row = {
-                "epoch": epoch + 1,
-                **loop.run(training_set, epoch),
-                **validate(model, validation_set, team),
-            }
-            row["seconds"] = time.perf_counter() - started
-            better = row["val_rsum"] > max((past["val_rsum"] for past in history), default=-math.inf)
-            if better and team.leads:
-                with replaced_folder(out / "checkpoint") as folder:
-                    model.save_pretrained(folder)
-                    MedProbCLIPProcessor.for_model(model.config, tokenizer).save_pretrained(folder)
-            for name in (name for name in row if writer and name.startswith("val_")):
-                writer.add_scalar(name.replace("val_", "validation/"), row[name], (epoch + 1) * steps)
-            history.append(row)
-            save_state(accelerator, team, out, history)
-            if not team.leads:
-                continue
-            print(
-                f"epoch {row['epoch']}/{config.epochs}: loss {row['loss']:.3f}, validation RSUM "
-                f"{row['val_rsum']:.1f}, {row['seconds']:.0f} s",
-                flush=True,
-            )
-            if on_epoch:
-                on_epoch(pd.DataFrame(history))
-    return pd.DataFrame(history)
-
-
-def refuse_processes(
-    team: Team, model: MedProbCLIPModel, config: TrainingConfig, device: torch.device
-) -> None:
-    """Raise TrainingError where several processes cannot do what one would."""
-    if team.number > config.batch_size:
-        raise TrainingError(f"{team.number} processes for batches of {config.batch_size}: start fewer")
-    normalised = any(isinstance(module, nn.modules.batchnorm._BatchNorm) for module in model.modules())
-    if team.number > 1 and normalised and device.type != "cuda":
-        raise TrainingError(
-            f"{team.number} processes on CPUs would each normalise their own part of the batch only: this "
-            "vision encoder has batch normalisation. Start one process, or take an encoder without (ViT)"
-        )
-
-
-def writer_of(team: Team, folder: Path, purge_step: int) -> AbstractContextManager[SummaryWriter | None]:
-    """TensorBoard's, of the process that writes."""
-    return SummaryWriter(folder, purge_step=purge_step) if team.leads else nullcontext()
-
-
-def parameter_groups(model: MedProbCLIPModel, config: TrainingConfig) -> list[dict]:
-    """What AdamW shall learn, and how fast: all but the vision backbone, and then that."""
-    vision = list(model.vision_model.parameters())
-    known = set(map(id, vision))
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in known]
-    return [
-        {"params": rest, "lr": config.learning_rate},
-        {"params": vision, "lr": config.learning_rate * config.vision_rate},
-    ]
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
+    with (
+        StopRequest() as stop,
+        BatchReader(
+            training_set, config.batch_size, config.seed, augmentation, part, machine.workers,
+            config.length_buckets,
+        ) as reader,
+        told,
+    ):  # fmt: skip
+        loop = Loop(updates, reader, out, progress, steps, stop, told)
+        while progress.epoch < config.epochs:
+            with loop.clear_errors():
+                loop.epoch()
+                loop.validated(validation_set, tokenizer)
+            if team.leads and on_epoch:
+                on_epoch(pd.DataFrame(progress.history))
+            loop.heed()
+        told.end(progress.history)
+    return pd.DataFrame(progress.history)
 
 
 def validate(model: MedProbCLIPModel, dataset: StudyDataset, team: Team | None = None) -> dict[str, float]:
@@ -185,71 +173,114 @@ def validate(model: MedProbCLIPModel, dataset: StudyDataset, team: Team | None =
 
 
 @dataclass(frozen=True)
-class EpochLoop:
-    """What one pass over the training studies needs."""
+class Loop:
+    """Steps and epochs of one training, with what is saved and told of them."""
 
-    model: MedProbCLIPModel
-    batch_loss: nn.Module  # `BatchLoss` of it, perhaps inside of DistributedDataParallel
-    team: Team
-    accelerator: Accelerator
-    optimizer: Optimizer
-    schedule: LRScheduler
-    writer: SummaryWriter | None
-    config: TrainingConfig
-    objective: ObjectiveConfig
-    augmentation: AugmentationConfig
-    views: TrainingViews
-    reports: ReportSimilarity | None
+    updates: Updates
+    reader: BatchReader
+    out: Path
+    progress: Progress
+    steps: int  # an epoch
+    stop: StopRequest
+    told: Telling
 
-    def run(self, dataset: StudyDataset, epoch: int) -> dict[str, float]:
-        """Train for one epoch; returns the mean of every term, the last learning rate, and a and b."""
-        self.model.train()
-        steps = len(dataset) // self.config.batch_size
-        sums: dict[str, float] = {}
-        part = self.team.part(self.config.batch_size)
-        batches = dataset.batches(self.config.batch_size, self.config.seed, epoch, self.augmentation, part)
-        name = f"epoch {epoch + 1}/{self.config.epochs}"
-        with progress_bar(steps, name, "step", shown=self.team.leads, line=False) as bar:
-            for step, batch in enumerate(batches):
-                terms = self.step(batch)
-                if not math.isfinite(terms["loss"]):
-                    raise TrainingError(f"{name}, step {step + 1}: not finite: {terms}; lower learning_rate")
-                for term, value in terms.items():
-                    sums[term] = sums.get(term, 0.0) + value
-                    if self.writer:
-                        self.writer.add_scalar(f"train/{term}", value, epoch * steps + step)
-                bar.set_postfix(loss=f"{terms['loss']:.3f}", refresh=False)
-                bar.update()
-        return {term: total / steps for term, total in sums.items()} | {
-            "learning_rate": self.schedule.get_last_lr()[0],
-            "scale_a": float(self.model.similarity.a.detach()),
-            "shift_b": float(self.model.similarity.b.detach()),
+    def epoch(self) -> None:
+        """Train to the end of the epoch, from wherever it was left; its state is saved."""
+        progress, updates, config = self.progress, self.updates, self.updates.config
+        updates.model.train()
+        began, name = time.perf_counter() - progress.seconds, f"epoch {progress.epoch + 1}/{config.epochs}"
+        with self.told.during(progress.epoch, progress.step):
+            for batch in self.reader.epoch(progress.epoch, progress.step):
+                try:
+                    terms, told = updates.step(batch)
+                except TrainingError as error:
+                    said = f"{name}, step {progress.step + 1}: {error}. {self.kept()}"
+                    raise TrainingError(said) from error
+                progress.count(terms)
+                progress.seconds = time.perf_counter() - began
+                overall = progress.epoch * self.steps + progress.step
+                self.told.step(overall, terms | told)
+                if progress.step < self.steps:
+                    self.heed(save=True)
+                    if overall % updates.machine.save_every == 0:
+                        self.save()
+        self.save()  # validation may take long
+        self.heed()
+
+    def validated(self, dataset: StudyDataset, tokenizer: PreTrainedTokenizerBase) -> None:
+        """The epoch's row: mean terms, last rate, a and b, validation; the best model is kept."""
+        progress, updates = self.progress, self.updates
+        model, team, began = updates.model, updates.team, time.perf_counter()
+        with self.stop.at_once(team.number == 1):
+            try:
+                found = validate(model, dataset, team)
+            except TrainingStopped as error:
+                raise self.stopped() from error
+        row = {
+            "epoch": progress.epoch + 1,
+            **{term: total / self.steps for term, total in progress.sums.items()},
+            "learning_rate": updates.schedule.get_last_lr()[0],
+            **floats(updates.scale_and_shift()),
+            **found,
+            "seconds": progress.seconds + time.perf_counter() - began,
         }
+        best = max((past["val_rsum"] for past in progress.history), default=-math.inf)
+        if row["val_rsum"] > best:
+            self.keep_best(tokenizer)
+        progress.finish(row)
+        self.told.epoch(progress.epoch * self.steps, row)
+        self.save()
 
-    def step(self, batch: Batch) -> dict[str, float]:
-        """One update of the weights; returns the terms of the objective before it."""
-        batch = batch.to(self.accelerator.device)
-        settings, objective = self.model.config, self.objective
-        spoilt = objective.inclusion_weight > 0
-        augmented = self.views(batch.images[: objective.views], spoilt)
-        pixels = normalise(augmented, settings.image_mean, settings.image_std)
-        targets = answers(batch, objective, self.reports)
-        if objective.mixed_share:
-            pixels, targets = self.mixed(pixels, targets, len(batch.rows))
-        terms = self.batch_loss(batch, pixels, targets, spoilt)
-        self.optimizer.zero_grad()
-        self.accelerator.backward(terms["loss"])
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.config.clip_norm)
-        self.optimizer.step()
-        self.schedule.step()
-        return {name: float(term.detach()) for name, term in terms.items()}
+    def keep_best(self, tokenizer: PreTrainedTokenizerBase) -> None:
+        """The model as it is now, into `checkpoint`; the one before stays where that fails."""
+        model, place = self.updates.model, self.out / "checkpoint"
+        try:
+            with self.updates.team.all_or_none():
+                if self.updates.team.leads:
+                    with replaced_folder(place) as folder:
+                        model.save_pretrained(folder)
+                        MedProbCLIPProcessor.for_model(model.config, tokenizer).save_pretrained(folder)
+        except (OSError, RuntimeError, SafetensorError) as error:
+            raise TrainingError(f"{place}: cannot be saved ({error}). {self.kept()}") from error
 
-    def mixed(
-        self, pixels: torch.Tensor, targets: BatchTargets, studies: int
-    ) -> tuple[torch.Tensor, BatchTargets]:
-        """Mix radiographs of the whole batch; pixels `[V, m, 1, S, S]` are this process's part of it."""
-        mix = self.team.agreed(Mix.draw(studies, self.objective.mixed_share, self.model.config.image_size))
-        if self.team.number == 1:
-            return mix.images(pixels), mix.targets(targets)
-        whole = self.team.joined(pixels.transpose(0, 1).contiguous(), studies).transpose(0, 1)
-        return mix.images(whole)[:, self.team.part(studies)], mix.targets(targets)
+    def save(self) -> None:
+        """The state as it is now."""
+        updates = self.updates
+        self.told.flush()
+        save_state(updates.accelerator, updates.team, self.out, self.progress, updates.machine.keep_states)
+
+    def heed(self, save: bool = False) -> None:
+        """Raise TrainingStopped where a signal asked to stop, here or in another process; `save` before."""
+        if self.updates.team.anyone(bool(self.stop.number)):
+            if save:
+                self.save()
+            raise self.stopped()
+
+    def stopped(self) -> TrainingStopped:
+        """What is said then."""
+        place = self.progress.place(self.steps, self.updates.config.epochs)
+        number = self.stop.number or signal.SIGTERM  # of another process
+        if not self.updates.team.leads:
+            return TrainingStopped("", number)  # the first one says it
+        said = f"Stopped by {signal.Signals(number).name} after {place}; the state is saved: the same goes on"
+        return TrainingStopped(said, number)
+
+    @contextmanager
+    def clear_errors(self) -> Iterator[None]:
+        """A process that died, of those that read or that train, in words, and where the training goes on."""
+        try:
+            yield
+        except TrainingError:
+            raise
+        except ReaderError as error:
+            raise TrainingError(f"{error}. {self.kept()}") from error
+        except RuntimeError as error:
+            if self.updates.team.number == 1 or not _LOST.search(str(error)):
+                raise
+            said = "another process of this training ended, see what it said"
+            raise TrainingError(f"{said}. {self.kept()}") from error
+
+    def kept(self) -> str:
+        """Where an ended training goes on."""
+        last = states(self.out)
+        return f"{last[0]} is as it was" if last else "No state was saved yet"

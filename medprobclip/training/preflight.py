@@ -32,9 +32,10 @@ from medprobclip.training.calibrating import few_studies
 from medprobclip.training.calibration_share import FILES, part_problems, shared_validation
 from medprobclip.training.claims import refuse_other_settings
 from medprobclip.training.encoders import check_encoders
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import image_place
+from medprobclip.training.trackers import require_tracker
 
 
 class NotReadyError(TrainingError):
@@ -139,6 +140,7 @@ def settings_problems(profile: Profile, out: Path) -> list[str]:
     wanted = profile.settings()
     for look in (
         lambda: check_encoders(profile.encoders),
+        lambda: require_tracker(profile.machine.report_to),
         lambda: refuse_other_settings(out, json.loads(to_json(wanted)), wanted),
     ):
         try:
@@ -183,13 +185,19 @@ def _without(
     return studies[keep].reset_index(drop=True)
 
 
+def complete_studies(studies: pd.DataFrame, sections: Iterable[str], one_section: bool = False) -> int:
+    """How many studies have these sections or, with `one_section`, one that can be told in two ways."""
+    complete = int((studies[list(sections)] != "").all(axis=1).sum())
+    if one_section:
+        complete += sum(two_forms(text) is not None for text in lone_sections(studies) if text)
+    return complete
+
+
 def _too_little(name: str, studies: pd.DataFrame, profile: Profile) -> list[str]:
     """What a table lacks for its part: enough studies with the sections that are read, codes if needed."""
     training = name == "training"
     sections = SECTIONS if training or name == "validation" else (EVALUATION_SECTION,)
-    complete = int((studies[list(sections)] != "").all(axis=1).sum())
-    if training and profile.augmentation.one_section:
-        complete += sum(two_forms(text) is not None for text in lone_sections(studies) if text)
+    complete = complete_studies(studies, sections, training and profile.augmentation.one_section)
     needed = profile.training.batch_size if training else 2
     problems = []
     if complete < needed:

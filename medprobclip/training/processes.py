@@ -7,17 +7,15 @@ import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
-from pathlib import Path
 from typing import TypeVar
 
 import torch
 import torch.distributed as dist
 from accelerate import PartialState
-from accelerate.utils import broadcast_object_list, parse_flag_from_env
+from accelerate.utils import broadcast_object_list, gather_object, parse_flag_from_env
 from torch import Tensor
 
 from medprobclip.gaussian import Gaussian
-from medprobclip.support.files import replaced_folder
 
 Thing = TypeVar("Thing")
 
@@ -92,6 +90,32 @@ class Team:
             sys.exit(1)
         return found[0]
 
+    def anyone(self, here: bool) -> bool:
+        """Is it so in any process?"""
+        if self.number == 1:
+            return here
+        told = torch.tensor(int(here), device=PartialState().device)
+        dist.all_reduce(told, dist.ReduceOp.MAX)
+        return bool(told)
+
+    @contextmanager
+    def all_or_none(self) -> Iterator[None]:
+        """What fails in one process fails in all: the first one says why, the others end silently."""
+        if self.number == 1:
+            yield
+            return
+        why, failed = "", None
+        try:
+            yield
+        except Exception as error:
+            why, failed = f"{type(error).__name__}: {error}", error
+        told: list[str] = gather_object([why])
+        if not any(told):
+            return
+        if not self.leads:
+            sys.exit(1)
+        raise failed or RuntimeError(f"in another process: {next(filter(None, told))}")
+
     def wait(self) -> None:
         """Until all are here."""
         if self.number > 1:
@@ -105,21 +129,6 @@ class Team:
             return
         with PartialState().main_process_first():
             yield
-
-    @contextmanager
-    def replaced_folder(self, path: Path) -> Iterator[Path]:
-        """`support.files.replaced_folder` that all fill together."""
-        if self.number == 1:
-            with replaced_folder(path) as folder:
-                yield folder
-            return
-        own = replaced_folder(path) if self.leads else None
-        folder = self.agreed(own.__enter__() if own else None)
-        yield folder
-        self.wait()
-        if own:
-            own.__exit__(None, None, None)
-        self.wait()
 
 
 class _Joined(torch.autograd.Function):

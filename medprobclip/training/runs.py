@@ -35,7 +35,8 @@ from medprobclip.support.locks import LockedError, locked_folder
 from medprobclip.support.threads import pinned_threads
 from medprobclip.training.claims import claim, completed, is_finished, require_finished
 from medprobclip.training.encoders import SMALL_TEXT, build_model, training_tokenizer
-from medprobclip.training.loop import TrainingError, train
+from medprobclip.training.errors import TrainingError
+from medprobclip.training.loop import train
 from medprobclip.training.processes import Team
 from medprobclip.training.profiles import Profile
 from medprobclip.training.sharing_out import embed_together
@@ -155,6 +156,7 @@ def _train_run(
         return train(
             model, tokenizer, *datasets, out,
             profile.training, profile.objective, profile.augmentation, on_epoch if team.leads else None,
+            profile.machine,
         )  # fmt: skip
 
 

@@ -23,7 +23,7 @@ from medprobclip.support.memory import keep_freed_memory
 from medprobclip.support.precision import autocast
 from medprobclip.support.progress import progress_bar
 from medprobclip.training.encoders import small_vision_config
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 
 # Milder than for the model: crops must not cut off the edges of the picture, where some findings lie.
 LIGHT = AugmentationConfig(

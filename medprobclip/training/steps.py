@@ -14,6 +14,8 @@ from medprobclip.settings import ObjectiveConfig
 from medprobclip.support.precision import autocast
 from medprobclip.targets import BatchTargets
 from medprobclip.training.processes import Team
+from medprobclip.training.uncertainty import sigma_statistics
+from medprobclip.training_settings import Precision
 
 TEXT_GROUPS = 4  # of a section's texts in a batch, by length: 4 were quicker than 2 or 8
 
@@ -35,13 +37,14 @@ def encode_views(
     targets: BatchTargets | None = None,
     sections: int = len(SECTIONS),
     spoilt: bool = False,
+    precision: Precision = "auto",
 ) -> Views:
     """One forward for all views and one for each of the first sections: pixels `[V, B, 1, S, S]` -> Views.
 
     With `spoilt` the last of the V are copies of the first for the inclusion term. The sections differ in
     length (an impression is short), so each is padded to its own longest text.
     """
-    with autocast(pixels.device):
+    with autocast(pixels.device, precision):
         images = model.encode_image(pixels.flatten(0, 1))
         reports = tuple(encode_texts(model, texts) for texts in batch.sections[:sections])
     *images, copies = images.chunk(len(pixels)) if spoilt else (*images.chunk(len(pixels)), None)
@@ -71,18 +74,30 @@ class BatchLoss(nn.Module):
     batch, and with them the same terms as one process alone.
     """
 
-    def __init__(self, model: MedProbCLIPModel, objective: ObjectiveConfig, team: Team) -> None:
+    def __init__(
+        self, model: MedProbCLIPModel, objective: ObjectiveConfig, team: Team, precision: Precision = "auto"
+    ) -> None:
         super().__init__()
-        self.model, self.objective, self.team = model, objective, team
+        self.model, self.objective, self.team, self.precision = model, objective, team, precision
 
     def forward(
         self, batch: Batch, pixels: torch.Tensor, targets: BatchTargets, spoilt: bool
     ) -> dict[str, torch.Tensor]:
-        """pixels `[V, m, 1, S, S]` of this process's m studies, targets of all B -> `objective_terms`."""
-        own = encode_views(self.model, batch, pixels, None, self.objective.sections, spoilt)
+        """pixels `[V, m, 1, S, S]` of this process's m studies, targets of all B -> `terms`."""
+        own = self.encoded(batch, pixels, spoilt)
         studies = len(batch.rows)
         images, reports = (
             tuple(self.team.gaussian(of, studies) for of in side) for side in (own.images, own.reports)
         )
         copies = None if own.spoilt is None else self.team.gaussian(own.spoilt, studies)
-        return objective_terms(Views(images, reports, targets, copies), self.model.similarity, self.objective)
+        return self.terms(Views(images, reports, targets, copies))
+
+    def encoded(self, batch: Batch, pixels: torch.Tensor, spoilt: bool) -> Views:
+        """This process's own studies."""
+        of, precision = self.objective, self.precision
+        return encode_views(self.model, batch, pixels, None, of.sections, spoilt, precision)
+
+    def terms(self, views: Views) -> dict[str, torch.Tensor]:
+        """`objective_terms` of the whole batch, and beside them `sigma_statistics`."""
+        told = sigma_statistics(views.images, views.reports)
+        return objective_terms(views, self.model.similarity, self.objective) | told

@@ -16,7 +16,7 @@ import pandas as pd
 from medprobclip.data.disjoint import shared_studies
 from medprobclip.data.patients import incomparable, patient_columns
 from medprobclip.support.files import replaced_file, to_json
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 
 FILE = "used.json"
 Purpose = Literal["test", "calibration"]  # of studies that made nothing

@@ -16,7 +16,7 @@ from medprobclip.__main__ import COMMANDS, main
 from medprobclip.commands import encoder
 from medprobclip.school_settings import ReadabilityConfig, SchoolConfig
 from medprobclip.support.backbones import PACKAGED
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 
 HEAVY = ("torch", "transformers", "pandas", "papermill", "matplotlib")
 

@@ -44,10 +44,10 @@ def place(tmp_path_factory):
 
 @pytest.fixture
 def ran(place, monkeypatch, capfd):
-    """Runs a command of the notebooks, all but those that are to have a kernel in this process."""
+    """Runs a command of the notebooks, all but those that need not be read, in this process."""
 
-    def run(*arguments: object, **notebooks: tuple[str, ...]) -> SimpleNamespace:
-        runner = InProcess(place / "ipython", **notebooks)
+    def run(*arguments: object, unread: tuple[str, ...] = ()) -> SimpleNamespace:
+        runner = InProcess(place / "ipython", unread=unread)
         monkeypatch.setattr("papermill.execute_notebook", runner)
         try:
             main([*map(str, arguments), "--profile", "smoke"])
@@ -107,7 +107,7 @@ def test_mimic_cxr_from_its_archive_to_the_papers_tables(place, ran):
     mimic = Mimic(place / "mimic-cxr", patients=60).speak().write()
     own = place / "tables" / "mimic"
     assert called(*mimic.flags(own)) is None
-    found = ran("figures", "--tables", own, kernel=("02",), unread=("00",))  # it reads no table
+    found = ran("figures", "--tables", own, unread=("00",))  # it reads no table
     notebooks = sorted((found.run / "notebooks").glob("*.ipynb"))
     assert [path.name for path in notebooks] == sorted(p.name for p in (ROOT / "notebooks").glob("*.ipynb"))
     said = {path.name[:2]: said_in(path) for path in notebooks[1:]}

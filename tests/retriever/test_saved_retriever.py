@@ -13,7 +13,7 @@ from transformers import AutoModel, AutoProcessor
 from medprobclip.retriever import retriever as module
 from medprobclip.retriever.gallery import Gallery, GalleryError
 from medprobclip.retriever.retriever import Retriever, is_hub_name
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 
 
 @pytest.fixture

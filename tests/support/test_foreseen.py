@@ -12,6 +12,7 @@ HOMES = {
     "ArchiveError": "archives.flow",
     "AssetError": "data.assets",
     "ImageError": "data.grey",
+    "ReaderError": "data.reading",
     "TrainingError": "training.loop",
     "NotReadyError": "training.preflight",
     "LockedError": "support.locks",

@@ -20,8 +20,9 @@ from medprobclip.training.calibrating import (
     load_calibration,
     smallest_alpha,
 )
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.runs import evaluate_run, load_run, train_run
+from medprobclip.training.state import read_history
 
 
 @pytest.fixture(scope="module")
@@ -50,8 +51,7 @@ def test_training_is_the_same_without_a_calibration_part(run, study_tables, once
     (tmp_path / "tables" / "calibrate.csv").unlink()
     tables = [tmp_path / "tables" / f"{split}.csv" for split in ("train", "validate")]
     history = train_run(*tables, tmp_path / "run", once)
-    first = json.loads((run[0] / "last" / "history.json").read_text())
-    np.testing.assert_allclose(history["loss"], [row["loss"] for row in first], rtol=1e-4)
+    np.testing.assert_allclose(history["loss"], read_history(run[0])["loss"], rtol=1e-4)
 
 
 def test_the_fit_is_of_all_pairs_of_the_calibration_part(run, study_tables):
@@ -102,7 +102,7 @@ def test_a_calibration_of_another_checkpoint_is_refused_and_made_anew(calibrated
     (out / "kept").rename(out / "checkpoint" / STRANGENESS_FILE)
     assert load_calibration(out)["platt"] == record["platt"]
     other = replace(once, training=replace(once.training, seed=1))
-    for name in ("last", "checkpoint"):
+    for name in ("states", "checkpoint"):
         shutil.rmtree(out / name)
     train_run(study_tables["train"], study_tables["validate"], out, other)
     with pytest.raises(TrainingError, match=r"of another checkpoint than .* holds now: `.*` makes it anew"):

@@ -11,7 +11,7 @@ from PIL import Image
 
 from medprobclip.data.studies import read_studies, write_studies
 from medprobclip.support.locks import HOLDER
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.preflight import NotReadyError, preflight
 from medprobclip.training.runs import evaluate_run, train_run
 

@@ -7,10 +7,11 @@ import nbformat
 import pytest
 
 from medprobclip.commands.run import parser as run_parser
-from medprobclip.medprobclip_train import PARTS, parse
 from medprobclip.settings import OBJECTIVES
 from medprobclip.support.files import to_json
+from medprobclip.training.command_line import parse
 from medprobclip.training.profiles import PROFILES, get_profile
+from medprobclip.training.run_config import PARTS
 from medprobclip.workbench.workspace import ROOT, NotebookParameters
 
 TABLES = ["--train_csv", "a", "--val_csv", "b", "--test_csv", "c", "--out", "d"]

@@ -8,14 +8,16 @@ from dataclasses import replace
 import pytest
 import torch
 
-from medprobclip.settings import EncoderConfig, TrainingConfig
+from medprobclip.settings import EncoderConfig
 from medprobclip.training import runs
 from medprobclip.training.profiles import Profile
+from medprobclip.training_settings import TrainingConfig
 
 # The settings of `tiny_profile`, one epoch with two threads, as in the test below.
 TRAIN = """
 import sys
-from medprobclip.settings import EncoderConfig, TrainingConfig
+from medprobclip.settings import EncoderConfig
+from medprobclip.training_settings import TrainingConfig
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import train_run
 

@@ -138,7 +138,8 @@ def test_a_run_with_every_option_leaves_no_text(tables, place, capfd):
     written = {path.name for path in out.iterdir()} | {path.name for path in (out / "checkpoint").iterdir()}
     assert written >= {
         "settings.json", "used.json", "metrics.json", "calibration.json", "history.csv", "tokenizer.json",
-        "embeddings.safetensors", "embeddings-calibrate.safetensors", "strangeness.safetensors", "last",
+        "embeddings.safetensors", "embeddings-calibrate.safetensors", "strangeness.safetensors",
+        "states", "metrics.jsonl",
     }  # fmt: skip
     assert list((out / "tensorboard").glob("events.out.*"))
     vocabulary = load_run(out)[1].get_vocab()

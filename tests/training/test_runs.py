@@ -21,7 +21,7 @@ from medprobclip.evaluation.retrieval import (
     expected_rsum,
     retrieval_table,
 )
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.runs import evaluate_run, load_run, open_table, train_run
 
 

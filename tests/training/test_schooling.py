@@ -15,7 +15,7 @@ from medprobclip.evaluation.discrimination import auroc
 from medprobclip.school_settings import SchoolConfig
 from medprobclip.settings import GreyConfig
 from medprobclip.training import schooling
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.schooling import Pupil, mean_auroc, measurable, predict, save_encoder, school
 
 CONFIG = SchoolConfig("tiny-resnet", epochs=3, batch_size=8, learning_rate=5e-3)

@@ -44,8 +44,8 @@ def test_short_texts_are_not_padded_to_the_longest(monkeypatch):
 
 
 def test_training_asks_for_the_profiles_sentences(study_tables, tiny_profile, tmp_path, monkeypatch):
-    asked, batches = [], StudyDataset.batches
-    monkeypatch.setattr(StudyDataset, "batches", lambda *a: asked.append(a[-2]) or batches(*a))
+    asked, drawn = [], StudyDataset.drawn
+    monkeypatch.setattr(StudyDataset, "drawn", lambda *a: asked.append(a[4]) or drawn(*a))
     how = AugmentationConfig(sentence_drop=0.5, sentence_shuffle=True)
     once = replace(tiny_profile.training, epochs=1)
     profile = replace(tiny_profile, training=once, augmentation=how)

@@ -15,11 +15,13 @@ from medprobclip.data.tokenizer import train_tokenizer
 from medprobclip.evaluation.retrieval import CUTOFFS
 from medprobclip.settings import OBJECTIVES, AugmentationConfig, ObjectiveConfig
 from medprobclip.similarity import SCORES
-from medprobclip.training import loop, state, steps
-from medprobclip.training.loop import TrainingError, validate
+from medprobclip.training import loop, state, steps, updates
+from medprobclip.training.errors import TrainingError
+from medprobclip.training.loop import validate
 from medprobclip.training.runs import evaluate_run, file_hash, load_run, open_table, train_run
 from medprobclip.training.state import read_history
 from medprobclip.training.steps import answers
+from medprobclip.training_settings import MachineConfig
 
 
 @pytest.fixture(scope="module")
@@ -56,7 +58,8 @@ def test_the_checkpoint_changes_exactly_when_validation_improves(
     """Of made-up results: which epoch of a tiny model is the best is chance. An equal one is no better."""
     _, _, profile = finished
     results, hashes = iter([3.0, 1.0, 4.0, 4.0, 2.0, 5.0]), []
-    monkeypatch.setattr(loop, "validate", lambda *_: {"val_rsum": next(results)})
+    told = ("val_R@10_i2t", "val_R@10_t2i")
+    monkeypatch.setattr(loop, "validate", lambda *_: dict.fromkeys(told, 1.0) | {"val_rsum": next(results)})
 
     def look(history):
         hashes.append(file_hash(tmp_path / "checkpoint" / "model.safetensors"))
@@ -124,8 +127,8 @@ def test_only_what_the_objective_uses_is_encoded(study_tables, tiny_profile, tmp
     seen = []
     encode = steps.encode_views
 
-    def look(model, batch, pixels, targets, sections, spoilt):
-        views = encode(model, batch, pixels, targets, sections, spoilt)
+    def look(model, batch, pixels, targets, sections, spoilt, precision):
+        views = encode(model, batch, pixels, targets, sections, spoilt, precision)
         seen.append((len(pixels), len(views.images), len(views.reports), views.spoilt is not None))
         return views
 
@@ -205,23 +208,30 @@ def test_an_interrupted_run_ends_like_an_uninterrupted_one(finished, study_table
     pd.testing.assert_frame_equal(resumed[same], history[same], rtol=1e-4)
 
 
-def test_a_stop_within_an_epoch_loses_only_that_epoch(study_tables, tiny_profile, tmp_path, monkeypatch):
-    step, calls = loop.EpochLoop.step, []
+def test_a_stop_within_an_epoch_goes_on_from_the_last_saved_step(
+    study_tables, tiny_profile, tmp_path, monkeypatch
+):
+    """Five steps an epoch, a state every second one: the third of the second epoch is done again."""
+    step, calls = updates.Updates.step, []
+    profile = replace(tiny_profile, machine=MachineConfig(save_every=2))
 
-    def stop_at_the_eighth(self, batch):
-        calls.append(1)
-        if len(calls) == 8:  # five steps an epoch
+    def stop_at_the_ninth(self, batch):
+        calls.append(batch.rows.tolist())
+        if len(calls) == 9:
             raise Interrupted
         return step(self, batch)
 
-    monkeypatch.setattr(loop.EpochLoop, "step", stop_at_the_eighth)
+    monkeypatch.setattr(updates.Updates, "step", stop_at_the_ninth)
     with pytest.raises(Interrupted):
-        train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
+        train_run(study_tables["train"], study_tables["validate"], tmp_path, profile)
     assert len(read_history(tmp_path)) == 1
-    calls.clear()
-    calls.extend([1] * 8)
-    assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)) == 3
-    assert len(calls) == 8 + 2 * 5
+    assert [place.name for place in state.states(tmp_path)] == [
+        "epoch-0001-step-0000003", "epoch-0001-step-0000001",
+    ]  # fmt: skip
+    again = calls[-1]
+    assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, profile)) == 3
+    assert calls[9] == again
+    assert len(calls) == 9 + 2 + 5
 
 
 def test_a_stop_while_the_last_state_is_put_in_place_loses_nothing(
@@ -238,7 +248,7 @@ def test_a_stop_while_the_last_state_is_put_in_place_loses_nothing(
     monkeypatch.setattr(state, "write_history", stop_at_the_last)
     with pytest.raises(Interrupted):
         train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
-    monkeypatch.setattr(loop.EpochLoop, "run", lambda *_: pytest.fail("trained again"))
+    monkeypatch.setattr(loop.Loop, "epoch", lambda *_: pytest.fail("trained again"))
     assert len(train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)) == 3
 
 
@@ -257,7 +267,7 @@ def test_a_loss_that_is_not_finite_stops_training(study_tables, tiny_profile, tm
         steps, "objective_terms",
         lambda views, similarity, config: {"loss": views.images[0].mean.sum() * torch.nan},
     )  # fmt: skip
-    with pytest.raises(TrainingError, match=r"epoch 1/3, step 1: not finite.*lower learning_rate"):
+    with pytest.raises(TrainingError, match=r"epoch 1/3, step 1: not finite.*lower learning_rate. No state"):
         train_run(study_tables["train"], study_tables["validate"], tmp_path, tiny_profile)
 
 

@@ -12,9 +12,10 @@ from safetensors.torch import load_file
 from medprobclip.settings import OBJECTIVES, AugmentationConfig
 from medprobclip.support.precision import has_bfloat16
 from medprobclip.training import runs, steps
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.profiles import get_profile
 from medprobclip.training.runs import embed_run, load_run, load_strangeness, train_run
-from medprobclip.training.state import read_history
+from medprobclip.training.state import read_history, states
 
 
 class Interrupted(Exception):
@@ -23,7 +24,7 @@ class Interrupted(Exception):
 
 def weights(run) -> torch.Tensor:
     """All of a run's best model in one row, and of its last state."""
-    files = (run / "checkpoint" / "model.safetensors", run / "last" / "model.safetensors")
+    files = (run / "checkpoint" / "model.safetensors", states(run)[0] / "model.safetensors")
     return torch.cat([t.flatten().float() for file in files for t in load_file(file).values()])
 
 
@@ -69,6 +70,34 @@ def test_the_demo_learns_in_bfloat16(device, tables, tmp_path, where):
     assert where == {("cuda", "cuda")}
     assert np.isfinite(history["loss"]).all()
     assert history["image_text"].iloc[-1] < history["image_text"].iloc[0] - 0.5
+
+
+@pytest.mark.gpu
+@pytest.mark.parametrize("device", ["cuda"], indirect=True)
+def test_float16_learns_and_its_scaler_is_restored(device, tables, tiny_profile, tmp_path):
+    """Scaled too much at first, it leaves steps out and scales less; a resumed one goes on from there."""
+    profile = after(tiny_profile, 3)
+    profile = replace(profile, training=replace(profile.training, precision="float16"))
+
+    def stop(rows):
+        raise Interrupted
+
+    with pytest.raises(Interrupted):
+        train_run(*tables, tmp_path, profile, stop)
+    scaler = torch.load(states(tmp_path)[0] / "scaler.pt")
+    assert 0 < scaler["scale"] <= 65536
+    history = train_run(*tables, tmp_path, profile)
+    assert np.isfinite(history["loss"]).all()
+    assert history["loss"].iloc[-1] < history["loss"].iloc[0]
+
+
+def test_float16_without_a_gpu_is_refused(tables, tiny_profile, tmp_path, monkeypatch):
+    monkeypatch.setenv("ACCELERATE_USE_CPU", "true")
+    AcceleratorState._reset_state(True)
+    profile = replace(tiny_profile, training=replace(tiny_profile.training, precision="float16"))
+    with pytest.raises(TrainingError, match="'float16' needs a GPU: on a CPU take auto"):
+        train_run(*tables, tmp_path, profile)
+    AcceleratorState._reset_state(True)
 
 
 @pytest.mark.parametrize(

@@ -11,7 +11,7 @@ import pytest
 import medprobclip.training.runs
 from medprobclip.data.studies import read_studies, write_studies
 from medprobclip.training.calibrating import calibrate_run
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.runs import embed_run, evaluate_run, train_run
 from medprobclip.training.used_studies import FILE
 

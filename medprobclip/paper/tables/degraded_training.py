@@ -16,7 +16,7 @@ from medprobclip.paper.tables.faulty_films import doubts, faulty_films
 from medprobclip.paper.tables.names import COMPARED, DOUBTS
 from medprobclip.paper.tables.reliability import run_confidences
 from medprobclip.paper.tables.scored_runs import Results, load_degraded, stacked
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.workbench.corpus import Corpus
 

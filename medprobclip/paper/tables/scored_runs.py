@@ -19,7 +19,7 @@ from medprobclip.evaluation.retrieval import TURNS, first_match_ranks
 from medprobclip.paper.tables.experiments import REFERENCE, Experiment, comparison, group_of
 from medprobclip.support.progress import with_progress
 from medprobclip.training.claims import completed, is_finished
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.profiles import Profile
 from medprobclip.training.runs import embed_run, load_run
 

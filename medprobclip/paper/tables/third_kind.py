@@ -22,7 +22,7 @@ from medprobclip.paper.tables.scored_runs import Result
 from medprobclip.simulator.simulate import SimulationConfig
 from medprobclip.simulator.unusual import UNUSUAL, unusual_films
 from medprobclip.support.threads import pinned_threads
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.runs import load_run, load_strangeness, open_table, run_threads
 from medprobclip.workbench.corpus import Corpus
 

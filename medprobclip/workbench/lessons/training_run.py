@@ -15,19 +15,21 @@ from medprobclip.evaluation.retrieval import chance_recall_at
 from medprobclip.objectives import term_weights
 from medprobclip.settings import ObjectiveConfig
 from medprobclip.training.profiles import Profile
+from medprobclip.training_settings import TrainingConfig
 
+PAPER = {"training": TrainingConfig(decay_all=True)}  # where it is not as our defaults
 PARTS = {"encoders": "encoders", "training": "training", "objective": "objective", "augmentation": "views"}
 
 
 def changed_settings(profile: Profile) -> pd.DataFrame:
-    """Settings of a profile that differ from the defaults, which are the paper's: one row each.
+    """Settings of a profile that differ from the paper's, which most defaults are: one row each.
 
     Columns: `part`, `setting` (the words of its help), `the paper's`, `here`.
     """
     rows = []
     for name, part in PARTS.items():
         config = getattr(profile, name)
-        paper = type(config)()
+        paper = PAPER.get(name, type(config)())
         for setting in fields(config):
             mine, default = getattr(config, setting.name), getattr(paper, setting.name)
             if mine != default:

@@ -15,7 +15,7 @@ from medprobclip.paper.findings.doubt import degraded_views
 from medprobclip.paper.tables.degraded_training import compared_trainings, degraded_table
 from medprobclip.paper.tables.names import COMPARED
 from medprobclip.paper.tables.reliability import run_confidences
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.workbench.corpus import Corpus
 
 NOISES = {"medprobclip": 1.5, "medprobclip-inclusion": 1.2, "degraded/medprobclip": 2.5}

@@ -29,7 +29,7 @@ from medprobclip.paper.tables.faulty_films import (
 )
 from medprobclip.paper.tables.scored_runs import load_methods
 from medprobclip.support import precision
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.runs import load_run, load_strangeness, train_run
 
 module = sys.modules[Fault.__module__]  # the package has a function of its name

@@ -25,8 +25,9 @@ from medprobclip.paper.tables.scored_runs import (
     reference_of,
 )
 from medprobclip.similarity import expected_likelihood
-from medprobclip.training.loop import TrainingError
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.runs import load_run, train_run
+from medprobclip.training.state import states
 
 
 def made_truth(n: int = 40) -> Truth:
@@ -183,7 +184,9 @@ def test_runs_with_degraded_views_are_a_group_of_their_own(runs, study_tables, p
 
 
 def test_unfinished_runs_are_left_out(runs, study_tables, profile):
-    (runs / "clip" / "last" / "history.json").write_text("[]")
+    newest, *_ = states(runs / "clip")
+    progress = json.loads((newest / "progress.json").read_text())
+    (newest / "progress.json").write_text(json.dumps(progress | {"history": []}))
     shutil.rmtree(runs / "seed-43" / "medprobclip" / "checkpoint")
     shutil.rmtree(runs / "ablation" / "csd")
     results = load_methods(runs, profile, study_tables["test"])

@@ -16,11 +16,14 @@ from medprobclip.workbench.lessons.training_run import (
 
 
 def test_only_what_differs_from_the_paper_is_shown():
-    assert changed_settings(PROFILES["paper"]).empty
+    ours = changed_settings(PROFILES["paper"])
+    assert ours["the paper's"].tolist() == ["True"]  # the published code decays all
+    assert ours["setting"].str.startswith("decay biases, norms").tolist() == [True]
     paper = Profile("paper")
-    table = changed_settings(replace(paper, training=replace(paper.training, epochs=3, threads=2)))
+    changed = replace(paper.training, epochs=3, decay_all=True, threads=2)
+    table = changed_settings(replace(paper, training=changed))
     assert table.index.tolist() == ["training", "training"]
-    assert table["setting"].tolist()[0] == "passes over the training studies"
+    assert table["setting"].tolist()[0] == "passes over the training studies; may be raised later"
     assert table["the paper's"].tolist() == ["20", "–"]
     assert table["here"].tolist() == ["3", "2"]
     assert not changed_settings(PROFILES["demo"])["setting"].str.contains("_").any()
