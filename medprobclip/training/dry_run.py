@@ -22,10 +22,12 @@ from medprobclip.data.dataset import SECTIONS, Batch, Texts
 from medprobclip.data.studies import read_studies
 from medprobclip.model import MedProbCLIPConfig, MedProbCLIPModel
 from medprobclip.settings import EncoderConfig
-from medprobclip.support.precision import has_bfloat16
+from medprobclip.support.precision import autocast, has_bfloat16
 from medprobclip.support.threads import pinned_threads
+from medprobclip.training.chunks import refuse_batch_normalisation
 from medprobclip.training.encoders import MODEL_FIELDS, build_model
 from medprobclip.training.engine import accelerator_for, refuse_processes
+from medprobclip.training.errors import TrainingError
 from medprobclip.training.memory_need import MemoryNeed, memory_need, parameters_by_part
 from medprobclip.training.preflight import complete_studies
 from medprobclip.training.processes import Team
@@ -64,13 +66,19 @@ def dry_run(profile: Profile, tables: Mapping[str, Path] | None = None) -> pd.Da
     """Print what training this profile takes, and train two steps on made-up input; returns `memory_table`.
 
     Of the tables only "training" is read, for the number of steps; no picture is. Raises StudyTableError for
-    it, OSError and ValueError for encoders as `build_model`, TrainingError when a step is not finite or the
-    processes do not fit.
+    it, OSError and ValueError for encoders as `build_model`, TrainingError when a step is not finite, or
+    processes, precision or chunk do not fit the encoders or the device.
     """
     team, config, accelerator = Team.here(), profile.training, accelerator_for(profile.training)
     precision = precision_on(accelerator.device, config.precision)
     model, told = made_up_model(profile)
     refuse_processes(team, model, config, accelerator.device)
+    try:  # as the training does, before anything is told
+        autocast(accelerator.device, config.precision)
+        if profile.machine.chunk:
+            refuse_batch_normalisation(model.train())
+    except ValueError as error:
+        raise TrainingError(str(error)) from error
     for line in told:
         team.say(line)
     team.say(parameter_text(model))
@@ -199,7 +207,7 @@ def trial_steps(
         model.text_model.compile(dynamic=True)
     optimizer = AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
     batch_loss, optimizer, schedule = accelerator.prepare(
-        BatchLoss(model, objective, team), optimizer, LambdaLR(optimizer, lambda step: 1.0)
+        BatchLoss(model, objective, team, config.precision), optimizer, LambdaLR(optimizer, lambda _: 1.0)
     )
     views = TrainingViews(model.config.image_size, profile.augmentation).to(accelerator.device)
     reports = MadeUpReports() if objective.soft != "none" else None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from accelerate import Accelerator
 from accelerate.state import AcceleratorState
-from accelerate.utils import DistributedDataParallelKwargs
+from accelerate.utils import DistributedDataParallelKwargs, GradientAccumulationPlugin
 from torch import nn
 from torch.optim import Optimizer
 from torch.optim.lr_scheduler import LRScheduler
@@ -17,16 +17,21 @@ from medprobclip.training_settings import TrainingConfig
 
 
 def accelerator_for(config: TrainingConfig) -> Accelerator:
-    """accelerate's, with a loss scaler for float16.
+    """accelerate's, with a loss scaler for float16 and for nothing else.
 
-    Not every objective uses every weight (the pooling layer of a BERT, for one), but the same in each step.
+    Neither `accelerate config` nor a training before, in the same notebook, decides on precision or divides
+    the loss: the settings of a run say all that there is. Not every objective uses every weight (the pooling
+    layer of a BERT, for one), but the same in each step.
     """
     handlers = [DistributedDataParallelKwargs(static_graph=True)]
-    mixed = "fp16" if config.precision == "float16" else None
-    if mixed and AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
-        AcceleratorState._reset_state()  # that of a training before, in the same notebook
+    mixed = "fp16" if config.precision == "float16" else "no"
+    if AcceleratorState._shared_state and AcceleratorState().mixed_precision != mixed:
+        AcceleratorState._reset_state()  # that of a training before
     # The schedule counts steps of all processes together.
-    return Accelerator(mixed_precision=mixed, kwargs_handlers=handlers, step_scheduler_with_optimizer=False)
+    return Accelerator(
+        mixed_precision=mixed, kwargs_handlers=handlers, step_scheduler_with_optimizer=False,
+        gradient_accumulation_plugin=GradientAccumulationPlugin(num_steps=1),
+    )  # fmt: skip
 
 
 def set_rates(optimizer: Optimizer, schedule: LRScheduler) -> None:

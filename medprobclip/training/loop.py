@@ -90,7 +90,7 @@ def train(
             "`codes`. Add it, or leave equal_coding at negative"
         )
     keep_freed_memory()
-    set_seed(config.seed + team.rank)  # of views and dropout; the order of studies has its own
+    set_seed((config.seed + team.rank) % 2**32)  # of views and dropout; the order of studies has its own
     model.to(memory_format=torch.channels_last)
     try:
         optimizer = AdamW(parameter_groups(model, config), weight_decay=config.weight_decay)
@@ -138,23 +138,26 @@ def train(
         )  # fmt: skip
     except ValueError as error:
         raise TrainingError(str(error)) from error
-    with (
-        StopRequest() as stop,
-        BatchReader(
-            training_set, config.batch_size, config.seed, augmentation, part, machine.workers,
-            config.length_buckets,
-        ) as reader,
-        told,
-    ):  # fmt: skip
-        loop = Loop(updates, reader, out, progress, steps, stop, told)
-        while progress.epoch < config.epochs:
-            with loop.clear_errors():
-                loop.epoch()
-                loop.validated(validation_set, tokenizer)
-            if team.leads and on_epoch:
-                on_epoch(pd.DataFrame(progress.history))
-            loop.heed()
-        told.end(progress.history)
+    try:
+        with (
+            StopRequest() as stop,
+            BatchReader(
+                training_set, config.batch_size, config.seed, augmentation, part, machine.workers,
+                config.length_buckets,
+            ) as reader,
+            told,
+        ):  # fmt: skip
+            loop = Loop(updates, reader, out, progress, steps, stop, told)
+            while progress.epoch < config.epochs:
+                with loop.clear_errors():
+                    loop.epoch()
+                    loop.validated(validation_set, tokenizer)
+                if team.leads and on_epoch:
+                    on_epoch(pd.DataFrame(progress.history))
+                loop.heed()
+            told.end(progress.history)
+    except ReaderError as error:  # torch tells it wherever the training happens to be
+        raise TrainingError(f"{error}. {kept(out)}") from error
     return pd.DataFrame(progress.history)
 
 
@@ -188,13 +191,14 @@ class Loop:
         """Train to the end of the epoch, from wherever it was left; its state is saved."""
         progress, updates, config = self.progress, self.updates, self.updates.config
         updates.model.train()
+        start = progress.step
         began, name = time.perf_counter() - progress.seconds, f"epoch {progress.epoch + 1}/{config.epochs}"
         with self.told.during(progress.epoch, progress.step):
             for batch in self.reader.epoch(progress.epoch, progress.step):
                 try:
                     terms, told = updates.step(batch)
                 except TrainingError as error:
-                    said = f"{name}, step {progress.step + 1}: {error}. {self.kept()}"
+                    said = f"{name}, step {progress.step + 1}: {error}. {kept(self.out)}"
                     raise TrainingError(said) from error
                 progress.count(terms)
                 progress.seconds = time.perf_counter() - began
@@ -204,7 +208,8 @@ class Loop:
                     self.heed(save=True)
                     if overall % updates.machine.save_every == 0:
                         self.save()
-        self.save()  # validation may take long
+        if progress.step > start:  # else it was read from there
+            self.save()  # validation may take long
         self.heed()
 
     def validated(self, dataset: StudyDataset, tokenizer: PreTrainedTokenizerBase) -> None:
@@ -241,7 +246,7 @@ class Loop:
                         model.save_pretrained(folder)
                         MedProbCLIPProcessor.for_model(model.config, tokenizer).save_pretrained(folder)
         except (OSError, RuntimeError, SafetensorError) as error:
-            raise TrainingError(f"{place}: cannot be saved ({error}). {self.kept()}") from error
+            raise TrainingError(f"{place}: cannot be saved ({error}). {kept(self.out)}") from error
 
     def save(self) -> None:
         """The state as it is now."""
@@ -272,15 +277,14 @@ class Loop:
             yield
         except TrainingError:
             raise
-        except ReaderError as error:
-            raise TrainingError(f"{error}. {self.kept()}") from error
         except RuntimeError as error:
             if self.updates.team.number == 1 or not _LOST.search(str(error)):
                 raise
-            said = "another process of this training ended, see what it said"
-            raise TrainingError(f"{said}. {self.kept()}") from error
+            said = f"another process of this training ended, see what it said ({str(error).splitlines()[0]})"
+            raise TrainingError(f"{said}. {kept(self.out)}") from error
 
-    def kept(self) -> str:
-        """Where an ended training goes on."""
-        last = states(self.out)
-        return f"{last[0]} is as it was" if last else "No state was saved yet"
+
+def kept(out: Path) -> str:
+    """Where an ended training goes on."""
+    last = states(out)
+    return f"{last[0]} is as it was" if last else "No state was saved yet"

@@ -9,6 +9,7 @@ from itertools import combinations
 from pathlib import Path
 
 import pandas as pd
+from accelerate import PartialState
 
 from medprobclip.data.dataset import SECTIONS, lone_sections
 from medprobclip.data.disjoint import check_disjoint
@@ -28,6 +29,7 @@ from medprobclip.data.variations import two_forms
 from medprobclip.evaluation.embedding import EVALUATION_SECTION
 from medprobclip.support.files import to_json
 from medprobclip.support.locks import LockedError, locked_folder
+from medprobclip.support.precision import autocast
 from medprobclip.training.calibrating import few_studies
 from medprobclip.training.calibration_share import FILES, part_problems, shared_validation
 from medprobclip.training.claims import refuse_other_settings
@@ -141,6 +143,7 @@ def settings_problems(profile: Profile, out: Path) -> list[str]:
     for look in (
         lambda: check_encoders(profile.encoders),
         lambda: require_tracker(profile.machine.report_to),
+        lambda: autocast(PartialState().device, profile.training.precision),
         lambda: refuse_other_settings(out, json.loads(to_json(wanted)), wanted),
     ):
         try:

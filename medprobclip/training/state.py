@@ -76,7 +76,8 @@ def save_state(accelerator: Accelerator, team: Team, out: Path, progress: Progre
     try:
         with team.all_or_none():
             if team.leads:
-                shutil.rmtree(new, ignore_errors=True)
+                for left in place.parent.glob("*.new"):  # by a kill
+                    shutil.rmtree(left, ignore_errors=True)
                 new.mkdir(parents=True)
         with team.all_or_none():
             accelerator.save_state(str(new))
@@ -88,7 +89,7 @@ def save_state(accelerator: Accelerator, team: Team, out: Path, progress: Progre
                 shutil.rmtree(place, ignore_errors=True)
                 os.replace(new, place)
                 for old in states(out)[keep:]:
-                    shutil.rmtree(old)
+                    shutil.rmtree(old, ignore_errors=True)
     except (OSError, RuntimeError, SafetensorError) as error:  # of torch and safetensors, too
         if team.leads:
             shutil.rmtree(new, ignore_errors=True)

@@ -215,6 +215,14 @@ def test_tables_are_required_otherwise(capsys):
     assert parse(["--dry_run"])[0].named() == {}
 
 
+@pytest.mark.parametrize(("flag", "told"), [("--chunk=4", "normalisation"), ("--precision=float16", "GPU")])
+def test_what_training_refuses_is_refused_before_it_tells(capsys, monkeypatch, flag, told):
+    monkeypatch.setattr("accelerate.Accelerator.device", torch.device("cpu"))
+    with pytest.raises(SystemExit, match=told):
+        main(["--dry_run", "--profile=smoke", flag])
+    assert "Memory" not in capsys.readouterr().out
+
+
 def test_what_does_not_fit_is_told_and_not_tried(capsys, monkeypatch):
     huge = MemoryNeed(1, 1, 1, 1, most=10**18)
     with pytest.raises(MemoryError, match=r"1000000000\.0 GB are needed"):

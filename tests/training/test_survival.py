@@ -110,6 +110,26 @@ def test_validation_is_left_at_once_and_done_again(tables, profile, whole, tmp_p
     assert_same_end(tmp_path, whole)
 
 
+def test_the_only_state_is_not_written_again_before_validation(tables, profile, tmp_path, monkeypatch):
+    """A kill while it was replaced would leave none."""
+    one, validate = replace(profile, machine=MachineConfig(keep_states=1)), loop.validate
+
+    def interrupted(*arguments):
+        os.kill(os.getpid(), signal.SIGTERM)
+
+    monkeypatch.setattr(loop, "validate", interrupted)
+    with pytest.raises(TrainingStopped):
+        train_run(*tables, tmp_path, one)
+    (only,) = states(tmp_path)
+    written = only.stat().st_mtime_ns
+    with pytest.raises(TrainingStopped):
+        train_run(*tables, tmp_path, one)
+    assert states(tmp_path) == [only]
+    assert only.stat().st_mtime_ns == written
+    monkeypatch.setattr(loop, "validate", validate)
+    assert len(train_run(*tables, tmp_path, one)) == 2
+
+
 def test_the_command_ends_as_the_signal_says(study_tables, tmp_path, before_step, capsys):
     flags = [f"--{flag}_csv={study_tables[name]}" for flag, name in
              {"train": "train", "val": "validate", "test": "test"}.items()]  # fmt: skip
