@@ -45,10 +45,15 @@ def claim(out: Path, wanted: dict) -> dict:
 
     More epochs than the run has are recorded, and fewer that are not yet done: it goes on to these. A run
     without rare words in its vocabulary stays as it is when text may be shown later. Raises TrainingError if
-    it has other settings, or finished more epochs.
+    it has other settings, finished more epochs, or a checkpoint without any state.
     """
     path, found = out / "settings.json", started_settings(out)
     if found is None:
+        if recovered_folder(out / "checkpoint"):  # no training writes one before its first state
+            raise TrainingError(
+                f"{out} holds a checkpoint, but no state that its training could go on from. Choose another "
+                "folder, or delete this one to train anew"
+            )
         write_json(path, wanted)
         return wanted
     wanted = {name: found[name] for name in ("vocabulary",) if name in found} | wanted

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import torch
@@ -45,7 +46,7 @@ class Updates:
         """Update the weights once; returns the terms of the objective before it, and what else is told of it.
 
         Raises TrainingError, before any weight changes, when a term or the gradient is not finite. With
-        float16 a gradient may be: its scaler then leaves the step out, and scales less.
+        float16 see `finite`: its scaler then leaves the step out, and scales less.
         """
         batch = batch.to(self.accelerator.device)
         settings, objective = self.model.config, self.objective
@@ -61,8 +62,8 @@ class Updates:
         found = floats({**terms, "gradient_norm": norm, **self.scale_and_shift()})
         told = {name: found.pop(name) for name in list(found) if name not in terms or "/" in name}
         gradient = told["gradient_norm"]
-        scaled = self.accelerator.scaler is not None  # an infinite one makes it scale less
-        if not all(map(math.isfinite, [*found.values(), *([] if scaled else [gradient])])):
+        scaler = self.accelerator.scaler
+        if not finite(found.values(), gradient, scaler.get_scale() if scaler else None):
             raise TrainingError(f"not finite: {found}, gradient {gradient}; lower learning_rate")
         self.optimizer.step()
         if not self.accelerator.optimizer_step_was_skipped:
@@ -101,6 +102,15 @@ class Updates:
             return mix.images(pixels), mix.targets(targets)
         whole = self.team.joined(pixels.transpose(0, 1).contiguous(), studies).transpose(0, 1)
         return mix.images(whole)[:, self.team.part(studies)], mix.targets(targets)
+
+
+def finite(terms: Iterable[float], gradient: float, scale: float | None = None) -> bool:
+    """Are the terms of a step numbers, and its gradient?
+
+    With a loss scaler at `scale` the gradient may be infinite, which makes it scale less, but not below 1:
+    then what is not finite is not so by the scale.
+    """
+    return all(map(math.isfinite, terms)) and (math.isfinite(gradient) or (scale is not None and scale >= 1))
 
 
 def floats(scalars: dict[str, Tensor]) -> dict[str, float]:

@@ -2,6 +2,7 @@
 
 import os
 import resource
+import shutil
 import signal
 import subprocess
 import sys
@@ -197,6 +198,17 @@ def test_all_states_damaged_is_an_error(tables, profile, tmp_path, before_step):
         spoil("half", place)
     with pytest.raises(TrainingError, match="none of its saved states is whole. Delete the folder"):
         train_run(*tables, tmp_path, profile)
+
+
+def test_a_checkpoint_without_states_is_not_trained_over(tables, profile, whole, tmp_path):
+    out = tmp_path / "run"
+    shutil.copytree(whole, out)
+    shutil.rmtree(out / "states")
+    before = killed.weights(out), (out / "settings.json").read_bytes()
+    other = replace(profile, training=replace(profile.training, seed=7))
+    with pytest.raises(TrainingError, match="holds a checkpoint, but no state"):
+        train_run(*tables, out, other)
+    assert (killed.weights(out), (out / "settings.json").read_bytes()) == before
 
 
 def test_a_full_disk_leaves_the_last_state(tables, profile, whole, tmp_path, before_step):
